@@ -1,0 +1,110 @@
+package rpc
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Time is a moment in JSON: RFC 3339 with milliseconds.
+type Time struct{ time.Time }
+
+// timeLayout is the one form in which heroproc writes a time.
+const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+
+// Millis makes a Time of unix milliseconds, as the database keeps them.
+func Millis(ms int64) Time { return Time{time.UnixMilli(ms).UTC()} }
+
+// MarshalJSON writes RFC 3339 with milliseconds.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + t.UTC().Format(timeLayout) + `"`), nil
+}
+
+// UnmarshalJSON reads any RFC 3339 time.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	parsed, err := time.Parse(time.RFC3339Nano, strings.Trim(string(b), `"`))
+	if err != nil {
+		return fmt.Errorf("not an RFC 3339 time: %s", b)
+	}
+	t.Time = parsed
+	return nil
+}
+
+// Process names a process of heroproc itself.
+type Process struct {
+	PID       int    `json:"pid"`
+	Version   string `json:"version"`
+	StartedAt Time   `json:"started_at"`
+}
+
+// Info says who answers.
+type Info struct {
+	Home     string   `json:"home"`
+	Instance string   `json:"instance"`
+	Daemon   Process  `json:"daemon"`
+	Executor *Process `json:"executor,omitempty"`
+}
+
+// ShutdownParams ends the daemon.
+type ShutdownParams struct {
+	// LeaveRunning leaves the children to the executor; a later daemon adopts
+	// them. Otherwise all that runs is stopped first.
+	LeaveRunning bool `json:"leave_running,omitempty"`
+}
+
+// ShutdownResult says that the daemon has begun to stop.
+type ShutdownResult struct {
+	PID int `json:"pid"`
+}
+
+// Health is the body of GET /health: 200 when ready, 503 before.
+type Health struct {
+	Status string `json:"status"`
+	// Detail says what the recovery is doing; empty when ready.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Stats counts what the daemon has done since it started.
+type Stats struct {
+	UptimeMs   int64       `json:"uptime_ms"`
+	Jobs       JobStats    `json:"jobs"`
+	WriteQueue QueueStats  `json:"write_queue"`
+	Readers    ReaderStats `json:"readers"`
+	Goroutines int         `json:"goroutines"`
+	HeapBytes  uint64      `json:"heap_bytes"`
+}
+
+// JobStats counts attempts.
+type JobStats struct {
+	Slots   int   `json:"slots"`
+	Running int   `json:"running"`
+	Queued  int   `json:"queued_in_memory"`
+	Started int64 `json:"started_total"`
+	Ended   int64 `json:"ended_total"`
+}
+
+// QueueStats describes the write queue.
+type QueueStats struct {
+	Depth        int     `json:"depth"`
+	DepthBytes   int64   `json:"depth_bytes"`
+	Operations   uint64  `json:"operations_total"`
+	Failed       uint64  `json:"failed_total"`
+	Batches      uint64  `json:"batches_total"`
+	MeanBatch    float64 `json:"mean_batch"`
+	MaxBatch     int     `json:"max_batch"`
+	Dropped      uint64  `json:"dropped_total"`
+	Busy         uint64  `json:"busy_total"`
+	CommitMeanUs int64   `json:"commit_mean_us"`
+	CommitMaxUs  int64   `json:"commit_max_us"`
+	WaitMeanUs   int64   `json:"wait_mean_us"`
+}
+
+// ReaderStats describes the pool of readers.
+type ReaderStats struct {
+	Workers    int    `json:"workers"`
+	Depth      int    `json:"depth"`
+	Reads      uint64 `json:"reads_total"`
+	Busy       uint64 `json:"busy_total"`
+	WaitMeanUs int64  `json:"wait_mean_us"`
+	WaitMaxUs  int64  `json:"wait_max_us"`
+}
