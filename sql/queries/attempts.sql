@@ -8,10 +8,12 @@ VALUES (@job_id, @number, @token, @created_at, '', '');
 -- name: AttemptGet :one
 SELECT * FROM attempts WHERE id = @id;
 
--- AttemptGetWithJob reads an attempt and the job it belongs to.
+-- AttemptGetWithJob reads an attempt, the job it belongs to and the limits of
+-- its run.
 -- name: AttemptGetWithJob :one
-SELECT sqlc.embed(attempts), sqlc.embed(jobs)
-FROM attempts JOIN jobs ON jobs.id = attempts.job_id WHERE attempts.id = @id;
+SELECT sqlc.embed(attempts), sqlc.embed(jobs), runs.timeout_ms, runs.deadline_at
+FROM attempts JOIN jobs ON jobs.id = attempts.job_id JOIN runs ON runs.id = jobs.run_id
+WHERE attempts.id = @id;
 
 -- AttemptGetByNumber reads one attempt of a job by its number.
 -- name: AttemptGetByNumber :one

@@ -16,28 +16,43 @@ SELECT * FROM jobs WHERE run_id = @run_id ORDER BY position LIMIT @max_rows;
 -- name: JobListBefore :many
 SELECT * FROM jobs WHERE id < @before ORDER BY id DESC LIMIT @max_rows;
 
--- JobFirstFailed answers the run's first failed job in graph order: the one
--- whose exit code is the run's.
--- name: JobFirstFailed :one
-SELECT * FROM jobs WHERE run_id = @run_id AND state = 'failed' ORDER BY position LIMIT 1;
+-- JobFirstInState answers the run's first job in graph order that is in the
+-- given state: the first failed one gives the run its exit code.
+-- name: JobFirstInState :one
+SELECT * FROM jobs WHERE run_id = @run_id AND state = @state ORDER BY position LIMIT 1;
 
 -- JobQueuedAfter reads the jobs that only admission holds, oldest first, each
 -- with the token its next start will carry.
 -- name: JobQueuedAfter :many
-SELECT sqlc.embed(jobs), attempts.id AS attempt_id, attempts.token
-FROM jobs JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+SELECT sqlc.embed(jobs), attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+JOIN runs ON runs.id = jobs.run_id
 WHERE jobs.state = 'queued' AND jobs.id > @after ORDER BY jobs.id LIMIT @max_rows;
 
 -- JobActive reads the jobs that have been handed to the executor, for recovery.
 -- name: JobActive :many
-SELECT sqlc.embed(jobs), sqlc.embed(attempts)
-FROM jobs JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+SELECT sqlc.embed(jobs), sqlc.embed(attempts), runs.timeout_ms, runs.deadline_at
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+JOIN runs ON runs.id = jobs.run_id
 WHERE jobs.state IN ('starting', 'running') AND jobs.id > @after ORDER BY jobs.id LIMIT @max_rows;
 
--- JobNextDelayed answers the jobs whose back-off ends first.
--- name: JobNextDelayed :many
-SELECT id, attempt, CAST(not_before_at AS INTEGER) AS not_before_at FROM jobs
-WHERE state = 'waiting' AND not_before_at IS NOT NULL ORDER BY not_before_at LIMIT @max_rows;
+-- JobDelayedFrom answers the jobs whose back-off ends at the given time or
+-- later, the first of them first.
+-- name: JobDelayedFrom :many
+SELECT id, run_id, attempt, CAST(not_before_at AS INTEGER) AS not_before_at FROM jobs
+WHERE state = 'waiting' AND not_before_at IS NOT NULL AND not_before_at >= CAST(@from_at AS INTEGER)
+ORDER BY not_before_at LIMIT @max_rows;
+
+-- JobCandidate reads one queued job as JobQueuedAfter does, within the
+-- transaction that queued it.
+-- name: JobCandidate :one
+SELECT sqlc.embed(jobs), attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+JOIN runs ON runs.id = jobs.run_id
+WHERE jobs.id = @id;
 
 -- JobCountQueued counts what admission holds.
 -- name: JobCountQueued :one

@@ -22,22 +22,20 @@ SELECT * FROM runs WHERE id < @before ORDER BY id DESC LIMIT @max_rows;
 UPDATE runs SET started_at = @started_at, deadline_at = @started_at + timeout_ms
 WHERE id = @id AND started_at IS NULL;
 
--- RunFinishIfDone gives the run its final state once none of its jobs is open:
--- failed if any failed, else cancelled if any was cancelled, else succeeded.
--- No row is answered while a job is open or when the run was final already.
--- name: RunFinishIfDone :one
-UPDATE runs
-SET state = CASE
-        WHEN EXISTS (SELECT 1 FROM jobs f WHERE f.run_id = runs.id AND f.state = 'failed') THEN 'failed'
-        WHEN EXISTS (SELECT 1 FROM jobs c WHERE c.run_id = runs.id AND c.state = 'cancelled') THEN 'cancelled'
-        ELSE 'succeeded' END,
-    reason_code = @reason_code, reason_text = @reason_text, finished_at = @finished_at
-WHERE runs.id = @id AND runs.state = 'running'
-  AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.run_id = runs.id
-                  AND o.state IN ('waiting', 'queued', 'starting', 'running'))
-RETURNING state;
+-- RunHasOpenJobs answers 1 while any of the run's jobs is not final.
+-- name: RunHasOpenJobs :one
+SELECT CAST(EXISTS (
+    SELECT 1 FROM jobs WHERE run_id = @run_id AND state IN ('waiting', 'queued', 'starting', 'running')
+) AS INTEGER) AS open;
 
--- RunNextDeadlines answers the runs whose timeout ends first.
--- name: RunNextDeadlines :many
+-- RunSetFinal gives the run its final state, once.
+-- name: RunSetFinal :execrows
+UPDATE runs SET state = @state, reason_code = @reason_code, reason_text = @reason_text, finished_at = @finished_at
+WHERE id = @id AND state = 'running';
+
+-- RunDeadlinesFrom answers the runs whose timeout ends at the given time or
+-- later, the first of them first.
+-- name: RunDeadlinesFrom :many
 SELECT id, CAST(deadline_at AS INTEGER) AS deadline_at FROM runs
-WHERE state = 'running' AND deadline_at IS NOT NULL ORDER BY deadline_at LIMIT @max_rows;
+WHERE state = 'running' AND deadline_at IS NOT NULL AND deadline_at >= CAST(@from_at AS INTEGER)
+ORDER BY deadline_at LIMIT @max_rows;

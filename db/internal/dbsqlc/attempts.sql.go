@@ -87,16 +87,20 @@ func (q *Queries) AttemptGetByNumber(ctx context.Context, arg AttemptGetByNumber
 }
 
 const attemptGetWithJob = `-- name: AttemptGetWithJob :one
-SELECT attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output, jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal
-FROM attempts JOIN jobs ON jobs.id = attempts.job_id WHERE attempts.id = ?1
+SELECT attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output, jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, runs.timeout_ms, runs.deadline_at
+FROM attempts JOIN jobs ON jobs.id = attempts.job_id JOIN runs ON runs.id = jobs.run_id
+WHERE attempts.id = ?1
 `
 
 type AttemptGetWithJobRow struct {
-	Attempt Attempt
-	Job     Job
+	Attempt    Attempt
+	Job        Job
+	TimeoutMs  *int64
+	DeadlineAt *int64
 }
 
-// AttemptGetWithJob reads an attempt and the job it belongs to.
+// AttemptGetWithJob reads an attempt, the job it belongs to and the limits of
+// its run.
 func (q *Queries) AttemptGetWithJob(ctx context.Context, id int64) (AttemptGetWithJobRow, error) {
 	row := q.db.QueryRowContext(ctx, attemptGetWithJob, id)
 	var i AttemptGetWithJobRow
@@ -141,6 +145,8 @@ func (q *Queries) AttemptGetWithJob(ctx context.Context, id int64) (AttemptGetWi
 		&i.Job.CancelRequestedAt,
 		&i.Job.ExitCode,
 		&i.Job.Signal,
+		&i.TimeoutMs,
+		&i.DeadlineAt,
 	)
 	return i, err
 }

@@ -10,8 +10,10 @@ import (
 )
 
 const jobActive = `-- name: JobActive :many
-SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output
-FROM jobs JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output, runs.timeout_ms, runs.deadline_at
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+JOIN runs ON runs.id = jobs.run_id
 WHERE jobs.state IN ('starting', 'running') AND jobs.id > ?1 ORDER BY jobs.id LIMIT ?2
 `
 
@@ -21,8 +23,10 @@ type JobActiveParams struct {
 }
 
 type JobActiveRow struct {
-	Job     Job
-	Attempt Attempt
+	Job        Job
+	Attempt    Attempt
+	TimeoutMs  *int64
+	DeadlineAt *int64
 }
 
 // JobActive reads the jobs that have been handed to the executor, for recovery.
@@ -76,6 +80,8 @@ func (q *Queries) JobActive(ctx context.Context, arg JobActiveParams) ([]JobActi
 			&i.Attempt.DroppedBytes,
 			&i.Attempt.StderrTail,
 			&i.Attempt.Output,
+			&i.TimeoutMs,
+			&i.DeadlineAt,
 		); err != nil {
 			return nil, err
 		}
@@ -90,6 +96,53 @@ func (q *Queries) JobActive(ctx context.Context, arg JobActiveParams) ([]JobActi
 	return items, nil
 }
 
+const jobCandidate = `-- name: JobCandidate :one
+SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+JOIN runs ON runs.id = jobs.run_id
+WHERE jobs.id = ?1
+`
+
+type JobCandidateRow struct {
+	Job        Job
+	AttemptID  int64
+	Token      string
+	TimeoutMs  *int64
+	DeadlineAt *int64
+}
+
+// JobCandidate reads one queued job as JobQueuedAfter does, within the
+// transaction that queued it.
+func (q *Queries) JobCandidate(ctx context.Context, id int64) (JobCandidateRow, error) {
+	row := q.db.QueryRowContext(ctx, jobCandidate, id)
+	var i JobCandidateRow
+	err := row.Scan(
+		&i.Job.ID,
+		&i.Job.RunID,
+		&i.Job.Position,
+		&i.Job.Name,
+		&i.Job.State,
+		&i.Job.ReasonCode,
+		&i.Job.ReasonText,
+		&i.Job.Attempt,
+		&i.Job.Failures,
+		&i.Job.Action,
+		&i.Job.CreatedAt,
+		&i.Job.NotBeforeAt,
+		&i.Job.StartedAt,
+		&i.Job.FinishedAt,
+		&i.Job.CancelRequestedAt,
+		&i.Job.ExitCode,
+		&i.Job.Signal,
+		&i.AttemptID,
+		&i.Token,
+		&i.TimeoutMs,
+		&i.DeadlineAt,
+	)
+	return i, err
+}
+
 const jobCountQueued = `-- name: JobCountQueued :one
 SELECT COUNT(*) FROM jobs WHERE state = 'queued'
 `
@@ -102,14 +155,67 @@ func (q *Queries) JobCountQueued(ctx context.Context) (int64, error) {
 	return count, err
 }
 
-const jobFirstFailed = `-- name: JobFirstFailed :one
-SELECT id, run_id, position, name, state, reason_code, reason_text, attempt, failures, "action", created_at, not_before_at, started_at, finished_at, cancel_requested_at, exit_code, signal FROM jobs WHERE run_id = ?1 AND state = 'failed' ORDER BY position LIMIT 1
+const jobDelayedFrom = `-- name: JobDelayedFrom :many
+SELECT id, run_id, attempt, CAST(not_before_at AS INTEGER) AS not_before_at FROM jobs
+WHERE state = 'waiting' AND not_before_at IS NOT NULL AND not_before_at >= CAST(?1 AS INTEGER)
+ORDER BY not_before_at LIMIT ?2
 `
 
-// JobFirstFailed answers the run's first failed job in graph order: the one
-// whose exit code is the run's.
-func (q *Queries) JobFirstFailed(ctx context.Context, runID int64) (Job, error) {
-	row := q.db.QueryRowContext(ctx, jobFirstFailed, runID)
+type JobDelayedFromParams struct {
+	FromAt  int64
+	MaxRows int64
+}
+
+type JobDelayedFromRow struct {
+	ID          int64
+	RunID       int64
+	Attempt     int64
+	NotBeforeAt int64
+}
+
+// JobDelayedFrom answers the jobs whose back-off ends at the given time or
+// later, the first of them first.
+func (q *Queries) JobDelayedFrom(ctx context.Context, arg JobDelayedFromParams) ([]JobDelayedFromRow, error) {
+	rows, err := q.db.QueryContext(ctx, jobDelayedFrom, arg.FromAt, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []JobDelayedFromRow{}
+	for rows.Next() {
+		var i JobDelayedFromRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.RunID,
+			&i.Attempt,
+			&i.NotBeforeAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const jobFirstInState = `-- name: JobFirstInState :one
+SELECT id, run_id, position, name, state, reason_code, reason_text, attempt, failures, "action", created_at, not_before_at, started_at, finished_at, cancel_requested_at, exit_code, signal FROM jobs WHERE run_id = ?1 AND state = ?2 ORDER BY position LIMIT 1
+`
+
+type JobFirstInStateParams struct {
+	RunID int64
+	State string
+}
+
+// JobFirstInState answers the run's first job in graph order that is in the
+// given state: the first failed one gives the run its exit code.
+func (q *Queries) JobFirstInState(ctx context.Context, arg JobFirstInStateParams) (Job, error) {
+	row := q.db.QueryRowContext(ctx, jobFirstInState, arg.RunID, arg.State)
 	var i Job
 	err := row.Scan(
 		&i.ID,
@@ -300,41 +406,6 @@ func (q *Queries) JobListByRun(ctx context.Context, arg JobListByRunParams) ([]J
 	return items, nil
 }
 
-const jobNextDelayed = `-- name: JobNextDelayed :many
-SELECT id, attempt, CAST(not_before_at AS INTEGER) AS not_before_at FROM jobs
-WHERE state = 'waiting' AND not_before_at IS NOT NULL ORDER BY not_before_at LIMIT ?1
-`
-
-type JobNextDelayedRow struct {
-	ID          int64
-	Attempt     int64
-	NotBeforeAt int64
-}
-
-// JobNextDelayed answers the jobs whose back-off ends first.
-func (q *Queries) JobNextDelayed(ctx context.Context, maxRows int64) ([]JobNextDelayedRow, error) {
-	rows, err := q.db.QueryContext(ctx, jobNextDelayed, maxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []JobNextDelayedRow{}
-	for rows.Next() {
-		var i JobNextDelayedRow
-		if err := rows.Scan(&i.ID, &i.Attempt, &i.NotBeforeAt); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const jobOpenByRun = `-- name: JobOpenByRun :many
 SELECT id, run_id, position, name, state, reason_code, reason_text, attempt, failures, "action", created_at, not_before_at, started_at, finished_at, cancel_requested_at, exit_code, signal FROM jobs
 WHERE run_id = ?1 AND state IN ('waiting', 'queued', 'starting', 'running')
@@ -384,8 +455,10 @@ func (q *Queries) JobOpenByRun(ctx context.Context, runID int64) ([]Job, error) 
 }
 
 const jobQueuedAfter = `-- name: JobQueuedAfter :many
-SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id AS attempt_id, attempts.token
-FROM jobs JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+JOIN runs ON runs.id = jobs.run_id
 WHERE jobs.state = 'queued' AND jobs.id > ?1 ORDER BY jobs.id LIMIT ?2
 `
 
@@ -395,9 +468,11 @@ type JobQueuedAfterParams struct {
 }
 
 type JobQueuedAfterRow struct {
-	Job       Job
-	AttemptID int64
-	Token     string
+	Job        Job
+	AttemptID  int64
+	Token      string
+	TimeoutMs  *int64
+	DeadlineAt *int64
 }
 
 // JobQueuedAfter reads the jobs that only admission holds, oldest first, each
@@ -431,6 +506,8 @@ func (q *Queries) JobQueuedAfter(ctx context.Context, arg JobQueuedAfterParams) 
 			&i.Job.Signal,
 			&i.AttemptID,
 			&i.Token,
+			&i.TimeoutMs,
+			&i.DeadlineAt,
 		); err != nil {
 			return nil, err
 		}

@@ -9,39 +9,45 @@ import (
 	"context"
 )
 
-const runFinishIfDone = `-- name: RunFinishIfDone :one
-UPDATE runs
-SET state = CASE
-        WHEN EXISTS (SELECT 1 FROM jobs f WHERE f.run_id = runs.id AND f.state = 'failed') THEN 'failed'
-        WHEN EXISTS (SELECT 1 FROM jobs c WHERE c.run_id = runs.id AND c.state = 'cancelled') THEN 'cancelled'
-        ELSE 'succeeded' END,
-    reason_code = ?1, reason_text = ?2, finished_at = ?3
-WHERE runs.id = ?4 AND runs.state = 'running'
-  AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.run_id = runs.id
-                  AND o.state IN ('waiting', 'queued', 'starting', 'running'))
-RETURNING state
+const runDeadlinesFrom = `-- name: RunDeadlinesFrom :many
+SELECT id, CAST(deadline_at AS INTEGER) AS deadline_at FROM runs
+WHERE state = 'running' AND deadline_at IS NOT NULL AND deadline_at >= CAST(?1 AS INTEGER)
+ORDER BY deadline_at LIMIT ?2
 `
 
-type RunFinishIfDoneParams struct {
-	ReasonCode string
-	ReasonText string
-	FinishedAt *int64
-	ID         int64
+type RunDeadlinesFromParams struct {
+	FromAt  int64
+	MaxRows int64
 }
 
-// RunFinishIfDone gives the run its final state once none of its jobs is open:
-// failed if any failed, else cancelled if any was cancelled, else succeeded.
-// No row is answered while a job is open or when the run was final already.
-func (q *Queries) RunFinishIfDone(ctx context.Context, arg RunFinishIfDoneParams) (string, error) {
-	row := q.db.QueryRowContext(ctx, runFinishIfDone,
-		arg.ReasonCode,
-		arg.ReasonText,
-		arg.FinishedAt,
-		arg.ID,
-	)
-	var state string
-	err := row.Scan(&state)
-	return state, err
+type RunDeadlinesFromRow struct {
+	ID         int64
+	DeadlineAt int64
+}
+
+// RunDeadlinesFrom answers the runs whose timeout ends at the given time or
+// later, the first of them first.
+func (q *Queries) RunDeadlinesFrom(ctx context.Context, arg RunDeadlinesFromParams) ([]RunDeadlinesFromRow, error) {
+	rows, err := q.db.QueryContext(ctx, runDeadlinesFrom, arg.FromAt, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RunDeadlinesFromRow{}
+	for rows.Next() {
+		var i RunDeadlinesFromRow
+		if err := rows.Scan(&i.ID, &i.DeadlineAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const runGet = `-- name: RunGet :one
@@ -103,6 +109,20 @@ func (q *Queries) RunGetByKey(ctx context.Context, arg RunGetByKeyParams) (Run, 
 		&i.FinishedAt,
 	)
 	return i, err
+}
+
+const runHasOpenJobs = `-- name: RunHasOpenJobs :one
+SELECT CAST(EXISTS (
+    SELECT 1 FROM jobs WHERE run_id = ?1 AND state IN ('waiting', 'queued', 'starting', 'running')
+) AS INTEGER) AS open
+`
+
+// RunHasOpenJobs answers 1 while any of the run's jobs is not final.
+func (q *Queries) RunHasOpenJobs(ctx context.Context, runID int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, runHasOpenJobs, runID)
+	var open int64
+	err := row.Scan(&open)
+	return open, err
 }
 
 const runInsert = `-- name: RunInsert :execlastid
@@ -193,38 +213,32 @@ func (q *Queries) RunListBefore(ctx context.Context, arg RunListBeforeParams) ([
 	return items, nil
 }
 
-const runNextDeadlines = `-- name: RunNextDeadlines :many
-SELECT id, CAST(deadline_at AS INTEGER) AS deadline_at FROM runs
-WHERE state = 'running' AND deadline_at IS NOT NULL ORDER BY deadline_at LIMIT ?1
+const runSetFinal = `-- name: RunSetFinal :execrows
+UPDATE runs SET state = ?1, reason_code = ?2, reason_text = ?3, finished_at = ?4
+WHERE id = ?5 AND state = 'running'
 `
 
-type RunNextDeadlinesRow struct {
+type RunSetFinalParams struct {
+	State      string
+	ReasonCode string
+	ReasonText string
+	FinishedAt *int64
 	ID         int64
-	DeadlineAt int64
 }
 
-// RunNextDeadlines answers the runs whose timeout ends first.
-func (q *Queries) RunNextDeadlines(ctx context.Context, maxRows int64) ([]RunNextDeadlinesRow, error) {
-	rows, err := q.db.QueryContext(ctx, runNextDeadlines, maxRows)
+// RunSetFinal gives the run its final state, once.
+func (q *Queries) RunSetFinal(ctx context.Context, arg RunSetFinalParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, runSetFinal,
+		arg.State,
+		arg.ReasonCode,
+		arg.ReasonText,
+		arg.FinishedAt,
+		arg.ID,
+	)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer rows.Close()
-	items := []RunNextDeadlinesRow{}
-	for rows.Next() {
-		var i RunNextDeadlinesRow
-		if err := rows.Scan(&i.ID, &i.DeadlineAt); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	return result.RowsAffected()
 }
 
 const runSetStarted = `-- name: RunSetStarted :execrows
