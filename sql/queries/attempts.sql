@@ -11,7 +11,7 @@ SELECT * FROM attempts WHERE id = @id;
 -- AttemptGetWithJob reads an attempt, the job it belongs to and the limits of
 -- its run.
 -- name: AttemptGetWithJob :one
-SELECT sqlc.embed(attempts), sqlc.embed(jobs), runs.timeout_ms, runs.deadline_at
+SELECT sqlc.embed(attempts), sqlc.embed(jobs), runs.context, runs.timeout_ms, runs.deadline_at
 FROM attempts JOIN jobs ON jobs.id = attempts.job_id JOIN runs ON runs.id = jobs.run_id
 WHERE attempts.id = @id;
 

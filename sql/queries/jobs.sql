@@ -24,7 +24,7 @@ SELECT * FROM jobs WHERE run_id = @run_id AND state = @state ORDER BY position L
 -- JobQueuedAfter reads the jobs that only admission holds, oldest first, each
 -- with the token its next start will carry.
 -- name: JobQueuedAfter :many
-SELECT sqlc.embed(jobs), attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+SELECT sqlc.embed(jobs), attempts.id AS attempt_id, attempts.token, runs.context, runs.timeout_ms, runs.deadline_at
 FROM jobs
 JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
 JOIN runs ON runs.id = jobs.run_id
@@ -32,7 +32,7 @@ WHERE jobs.state = 'queued' AND jobs.id > @after ORDER BY jobs.id LIMIT @max_row
 
 -- JobActive reads the jobs that have been handed to the executor, for recovery.
 -- name: JobActive :many
-SELECT sqlc.embed(jobs), sqlc.embed(attempts), runs.timeout_ms, runs.deadline_at
+SELECT sqlc.embed(jobs), sqlc.embed(attempts), runs.context, runs.timeout_ms, runs.deadline_at
 FROM jobs
 JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
 JOIN runs ON runs.id = jobs.run_id
@@ -48,7 +48,7 @@ ORDER BY not_before_at LIMIT @max_rows;
 -- JobCandidate reads one queued job as JobQueuedAfter does, within the
 -- transaction that queued it.
 -- name: JobCandidate :one
-SELECT sqlc.embed(jobs), attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+SELECT sqlc.embed(jobs), attempts.id AS attempt_id, attempts.token, runs.context, runs.timeout_ms, runs.deadline_at
 FROM jobs
 JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
 JOIN runs ON runs.id = jobs.run_id

@@ -87,7 +87,7 @@ func (q *Queries) AttemptGetByNumber(ctx context.Context, arg AttemptGetByNumber
 }
 
 const attemptGetWithJob = `-- name: AttemptGetWithJob :one
-SELECT attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output, jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, runs.timeout_ms, runs.deadline_at
+SELECT attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output, jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, runs.context, runs.timeout_ms, runs.deadline_at
 FROM attempts JOIN jobs ON jobs.id = attempts.job_id JOIN runs ON runs.id = jobs.run_id
 WHERE attempts.id = ?1
 `
@@ -95,6 +95,7 @@ WHERE attempts.id = ?1
 type AttemptGetWithJobRow struct {
 	Attempt    Attempt
 	Job        Job
+	Context    string
 	TimeoutMs  *int64
 	DeadlineAt *int64
 }
@@ -145,6 +146,7 @@ func (q *Queries) AttemptGetWithJob(ctx context.Context, id int64) (AttemptGetWi
 		&i.Job.CancelRequestedAt,
 		&i.Job.ExitCode,
 		&i.Job.Signal,
+		&i.Context,
 		&i.TimeoutMs,
 		&i.DeadlineAt,
 	)

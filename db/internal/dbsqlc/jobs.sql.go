@@ -10,7 +10,7 @@ import (
 )
 
 const jobActive = `-- name: JobActive :many
-SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output, runs.timeout_ms, runs.deadline_at
+SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id, attempts.job_id, attempts.number, attempts.token, attempts.created_at, attempts.boot_id, attempts.pid, attempts.start_ticks, attempts.cgroup, attempts.started_at, attempts.finished_at, attempts.reason_code, attempts.reason_text, attempts.exit_code, attempts.signal, attempts.cpu_user_ms, attempts.cpu_system_ms, attempts.max_rss_bytes, attempts.log_place, attempts.log_bytes, attempts.dropped_bytes, attempts.stderr_tail, attempts.output, runs.context, runs.timeout_ms, runs.deadline_at
 FROM jobs
 JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
 JOIN runs ON runs.id = jobs.run_id
@@ -25,6 +25,7 @@ type JobActiveParams struct {
 type JobActiveRow struct {
 	Job        Job
 	Attempt    Attempt
+	Context    string
 	TimeoutMs  *int64
 	DeadlineAt *int64
 }
@@ -80,6 +81,7 @@ func (q *Queries) JobActive(ctx context.Context, arg JobActiveParams) ([]JobActi
 			&i.Attempt.DroppedBytes,
 			&i.Attempt.StderrTail,
 			&i.Attempt.Output,
+			&i.Context,
 			&i.TimeoutMs,
 			&i.DeadlineAt,
 		); err != nil {
@@ -97,7 +99,7 @@ func (q *Queries) JobActive(ctx context.Context, arg JobActiveParams) ([]JobActi
 }
 
 const jobCandidate = `-- name: JobCandidate :one
-SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id AS attempt_id, attempts.token, runs.context, runs.timeout_ms, runs.deadline_at
 FROM jobs
 JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
 JOIN runs ON runs.id = jobs.run_id
@@ -108,6 +110,7 @@ type JobCandidateRow struct {
 	Job        Job
 	AttemptID  int64
 	Token      string
+	Context    string
 	TimeoutMs  *int64
 	DeadlineAt *int64
 }
@@ -137,6 +140,7 @@ func (q *Queries) JobCandidate(ctx context.Context, id int64) (JobCandidateRow, 
 		&i.Job.Signal,
 		&i.AttemptID,
 		&i.Token,
+		&i.Context,
 		&i.TimeoutMs,
 		&i.DeadlineAt,
 	)
@@ -455,7 +459,7 @@ func (q *Queries) JobOpenByRun(ctx context.Context, runID int64) ([]Job, error) 
 }
 
 const jobQueuedAfter = `-- name: JobQueuedAfter :many
-SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id AS attempt_id, attempts.token, runs.timeout_ms, runs.deadline_at
+SELECT jobs.id, jobs.run_id, jobs.position, jobs.name, jobs.state, jobs.reason_code, jobs.reason_text, jobs.attempt, jobs.failures, jobs."action", jobs.created_at, jobs.not_before_at, jobs.started_at, jobs.finished_at, jobs.cancel_requested_at, jobs.exit_code, jobs.signal, attempts.id AS attempt_id, attempts.token, runs.context, runs.timeout_ms, runs.deadline_at
 FROM jobs
 JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
 JOIN runs ON runs.id = jobs.run_id
@@ -471,6 +475,7 @@ type JobQueuedAfterRow struct {
 	Job        Job
 	AttemptID  int64
 	Token      string
+	Context    string
 	TimeoutMs  *int64
 	DeadlineAt *int64
 }
@@ -506,6 +511,7 @@ func (q *Queries) JobQueuedAfter(ctx context.Context, arg JobQueuedAfterParams) 
 			&i.Job.Signal,
 			&i.AttemptID,
 			&i.Token,
+			&i.Context,
 			&i.TimeoutMs,
 			&i.DeadlineAt,
 		); err != nil {
