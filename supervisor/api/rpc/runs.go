@@ -6,6 +6,21 @@ import (
 	"github.com/heroproc/heroproc/jobs/spec"
 )
 
+// Limits of what one call may ask for. They bound the memory of an answer, and a
+// page of this size is read in milliseconds.
+const (
+	// MaxSubmit is the number of runs that one run.submit_many takes.
+	MaxSubmit = 1000
+	// MaxList and DefaultList are rows of one page of a list.
+	MaxList     = 1000
+	DefaultList = 50
+	// MaxLines and DefaultLines are lines of one page of job.logs.
+	MaxLines     = 10_000
+	DefaultLines = 1000
+	// MaxWait is how long one run.wait waits, and what it waits by default.
+	MaxWait = time.Hour
+)
+
 // SubmitParams is a run document: run.submit takes it as it stands in a file.
 type SubmitParams = spec.Run
 
@@ -18,7 +33,7 @@ type SubmitResult struct {
 	Existing bool `json:"existing,omitempty"`
 }
 
-// SubmitManyParams are several runs, stored all or none.
+// SubmitManyParams are several runs, at most MaxSubmit, stored all or none.
 type SubmitManyParams struct {
 	Runs []spec.Run `json:"runs"`
 }
@@ -35,7 +50,7 @@ type IDParams struct {
 
 // ListParams asks for a page, newest first.
 type ListParams struct {
-	// Limit is at most 1000; default 50.
+	// Limit is at most MaxList; default DefaultList.
 	Limit int `json:"limit,omitempty"`
 	// Before is the "next" of the page before; 0 begins with the newest.
 	Before int64 `json:"before,omitempty"`
@@ -76,15 +91,15 @@ type RunDetail struct {
 // RunList is a page of runs.
 type RunList struct {
 	Runs []Run `json:"runs"`
-	// Next is the "before" of the next page; 0 means that there is none.
+	// Next is the "before" of the next page; absent means that there is none.
 	Next int64 `json:"next,omitempty"`
 }
 
 // WaitParams waits for the end of a run.
 type WaitParams struct {
 	ID int64 `json:"id"`
-	// TimeoutMs limits the wait, at most and by default one hour; when it is over
-	// the answer says so by its state.
+	// TimeoutMs limits the wait, at most and by default MaxWait; when it is over
+	// the answer says so by a state that is not final and no exit code.
 	TimeoutMs int64 `json:"timeout_ms,omitempty"`
 }
 
@@ -140,6 +155,7 @@ type JobDetail struct {
 // JobList is a page of jobs.
 type JobList struct {
 	Jobs []Job `json:"jobs"`
+	// Next is the "before" of the next page; absent means that there is none.
 	Next int64 `json:"next,omitempty"`
 }
 
@@ -171,9 +187,9 @@ type LogsParams struct {
 	ID int64 `json:"id"`
 	// Attempt is the attempt's number; 0 means the latest.
 	Attempt int64 `json:"attempt,omitempty"`
-	// Tail asks for the last lines only.
+	// Tail asks for the last lines only, at most MaxLines.
 	Tail int `json:"tail,omitempty"`
-	// Limit is at most 10000 lines; default 1000.
+	// Limit is at most MaxLines; default DefaultLines.
 	Limit int `json:"limit,omitempty"`
 	// After is the "next" of the page before.
 	After string `json:"after,omitempty"`
@@ -186,11 +202,14 @@ type LogsResult struct {
 	Next string `json:"next,omitempty"`
 }
 
-// LogLine is one line of output. Bytes that are not UTF-8 are replaced; the
+// LogLine is one line of output, its time in full precision. Bytes that are not UTF-8 are replaced; the
 // stored line keeps them.
 type LogLine struct {
-	At      time.Time `json:"at"`
-	Stream  string    `json:"stream"`
-	Partial bool      `json:"partial,omitempty"`
-	Text    string    `json:"text"`
+	At time.Time `json:"at"`
+	// Stream is "stdout", "stderr", or "heroproc" for a line by heroproc itself.
+	Stream string `json:"stream"`
+	// Partial says that no newline follows: a long line goes on in the next one,
+	// or the output ended without a newline.
+	Partial bool   `json:"partial,omitempty"`
+	Text    string `json:"text"`
 }

@@ -17,7 +17,10 @@ func Millis(ms int64) Time { return Time{time.UnixMilli(ms).UTC()} }
 
 // MarshalJSON writes RFC 3339 with milliseconds.
 func (t Time) MarshalJSON() ([]byte, error) {
-	return []byte(`"` + t.UTC().Format(timeLayout) + `"`), nil
+	b := make([]byte, 0, len(timeLayout)+2)
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, timeLayout)
+	return append(b, '"'), nil
 }
 
 // UnmarshalJSON reads any RFC 3339 time.
@@ -57,7 +60,14 @@ type ShutdownResult struct {
 	PID int `json:"pid"`
 }
 
-// Health is the body of GET /health: 200 when ready, 503 before.
+// What Health says.
+const (
+	HealthReady      = "ready"
+	HealthRecovering = "recovering"
+	HealthStopping   = "stopping"
+)
+
+// Health is the body of GET /health: 200 when ready, else 503.
 type Health struct {
 	Status string `json:"status"`
 	// Detail says what the recovery is doing; empty when ready.
@@ -70,6 +80,7 @@ type Stats struct {
 	Jobs       JobStats    `json:"jobs"`
 	WriteQueue QueueStats  `json:"write_queue"`
 	Readers    ReaderStats `json:"readers"`
+	API        APIStats    `json:"api"`
 	Goroutines int         `json:"goroutines"`
 	HeapBytes  uint64      `json:"heap_bytes"`
 }
@@ -107,4 +118,20 @@ type ReaderStats struct {
 	Busy       uint64 `json:"busy_total"`
 	WaitMeanUs int64  `json:"wait_mean_us"`
 	WaitMaxUs  int64  `json:"wait_max_us"`
+}
+
+// APIStats describes the socket and who is connected to it.
+type APIStats struct {
+	Connections    int `json:"connections"`
+	MaxConnections int `json:"max_connections"`
+	// Evicted counts idle connections that were closed to make room.
+	Evicted uint64 `json:"evicted_total"`
+	// Waits are run.wait calls and streams of output that are open now.
+	Waits    int `json:"waits"`
+	MaxWaits int `json:"max_waits"`
+	// Calls counts JSON-RPC requests; Failed those that were answered with an
+	// error, Panics those that were a fault of heroproc's own.
+	Calls  uint64 `json:"calls_total"`
+	Failed uint64 `json:"failed_total"`
+	Panics uint64 `json:"panics_total"`
 }
