@@ -1,0 +1,106 @@
+package dbtest
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// Faults is SQLite's driver with faults: give it to db.Options.Driver and name
+// the statements that shall fail. Everything else is the real thing.
+type Faults struct {
+	sqlite3.SQLiteDriver
+
+	mu     sync.Mutex
+	faults []*fault
+	seen   func(query string)
+}
+
+// fault fails the n-th statement that contains a text.
+type fault struct {
+	contains string
+	left     int
+	err      error
+}
+
+// FailNth makes the n-th statement from now that contains the text fail with err
+// before SQLite sees it: 1 is the next one. Each call adds a fault; each fails
+// once.
+func (f *Faults) FailNth(n int, contains string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(f.faults, &fault{contains: contains, left: n, err: err})
+}
+
+// Watch has fn called for every statement, on the goroutine that runs it.
+func (f *Faults) Watch(fn func(query string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = fn
+}
+
+// check answers the error that the statement shall fail with.
+func (f *Faults) check(query string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.seen != nil {
+		f.seen(query)
+	}
+	for _, fault := range f.faults {
+		if fault.left == 0 || !strings.Contains(query, fault.contains) {
+			continue
+		}
+		if fault.left--; fault.left == 0 {
+			return fault.err
+		}
+	}
+	return nil
+}
+
+// Open opens a connection whose statements are checked.
+func (f *Faults) Open(dsn string) (driver.Conn, error) {
+	if err := f.check("open " + dsn); err != nil {
+		return nil, err
+	}
+	opened, err := f.SQLiteDriver.Open(dsn)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := opened.(*sqlite3.SQLiteConn)
+	if !ok {
+		return nil, fmt.Errorf("SQLite's driver opened a %T", opened)
+	}
+	return &faultyConn{SQLiteConn: conn, faults: f}, nil
+}
+
+// faultyConn is a connection that asks before each statement. A transaction that
+// database/sql begins, as migrations do, is begun and ended unasked.
+type faultyConn struct {
+	*sqlite3.SQLiteConn
+	faults *Faults
+}
+
+func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := c.faults.check(query); err != nil {
+		return nil, err
+	}
+	return c.SQLiteConn.ExecContext(ctx, query, args)
+}
+
+func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := c.faults.check(query); err != nil {
+		return nil, err
+	}
+	return c.SQLiteConn.QueryContext(ctx, query, args)
+}
+
+func (c *faultyConn) Close() error {
+	if err := c.faults.check("close"); err != nil {
+		return err
+	}
+	return c.SQLiteConn.Close()
+}
