@@ -99,8 +99,8 @@ type flight struct {
 
 // stopSequence is how the attempt is ended before its time.
 func (c *candidate) stopSequence() executor.StopSequence {
-	stop := c.action.StopOrDefault()
-	return executor.StopSequence{Signal: stop.Signal, Grace: stop.Grace}
+	signal, grace := c.action.StopSequence()
+	return executor.StopSequence{Signal: signal, Grace: grace}
 }
 
 // newToken makes an attempt's token: 128 random bits.

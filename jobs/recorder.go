@@ -139,12 +139,15 @@ func (rec *recorder) started(ctx context.Context, tx *db.Tx, c *candidate, s *ex
 }
 
 // exited ends an attempt and carries out the verdict on its job. A job that is
-// not in state from any more keeps what it has; the attempt's end is noted all
-// the same.
+// final, or not in state from any more, keeps what it has; the attempt's end is
+// noted all the same.
 func (rec *recorder) exited(ctx context.Context, tx *db.Tx, c *candidate, from JobState, ev executor.Event, v verdict) error {
 	at := ev.At.UnixMilli()
 	if err := rec.attemptEnded(ctx, tx, c.attemptID, ev, v.Reason, at); err != nil {
 		return err
+	}
+	if from.Final() {
+		return nil
 	}
 	var startedAt *int64
 	if ev.Started != nil {

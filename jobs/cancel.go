@@ -1,0 +1,93 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/heroproc/heroproc/db"
+	"github.com/heroproc/heroproc/jobs/executor"
+)
+
+// cancelRun ends what has no process of a run and remembers the wish for what
+// has one. why is stopCancel or stopRunTimeout. A run that is final is a
+// conflict: there is nothing left to cancel.
+func (rec *recorder) cancelRun(ctx context.Context, tx *db.Tx, run int64, why string, at int64) (Cancelled, error) {
+	row, err := tx.RunGet(ctx, run)
+	if db.IsNotFound(err) {
+		return Cancelled{}, fmt.Errorf("run %d: %w", run, ErrNotFound)
+	}
+	if err != nil {
+		return Cancelled{}, err
+	}
+	result := Cancelled{ID: run, State: RunState(row.State)}
+	if result.State.Final() {
+		return result, fmt.Errorf("run %d is %s already: %w", run, row.State, ErrConflict)
+	}
+	reason := Reason{ReasonCancelled, "cancelled on request, before it was started"}
+	if why == stopRunTimeout {
+		reason = Reason{ReasonTimeout, "the run's timeout was over before it was started"}
+	}
+	open, err := tx.JobOpenByRun(ctx, run)
+	if err != nil {
+		return result, err
+	}
+	for _, job := range open {
+		from := JobState(job.State)
+		if from.HasProcess() {
+			result.Stopping++
+			if why == stopCancel {
+				if _, err := tx.JobRequestCancel(ctx, db.JobRequestCancelParams{ID: job.ID, At: &at}); err != nil {
+					return result, err
+				}
+			}
+			continue
+		}
+		if err := moved(tx.JobSetFinal(ctx, db.JobSetFinalParams{
+			ID: job.ID, Attempt: job.Attempt, FromState: job.State, State: string(JobCancelled),
+			ReasonCode: reason.Code, ReasonText: reason.Text, FinishedAt: &at,
+		})); err != nil {
+			return result, err
+		}
+		if err := rec.jobEvent(ctx, tx, move{run, job.ID, job.Attempt, from, JobCancelled, reason, at}); err != nil {
+			return result, err
+		}
+		result.Final++
+	}
+	if err := rec.endRunIfDone(ctx, tx, run, at); err != nil {
+		return result, err
+	}
+	if row, err = tx.RunGet(ctx, run); err != nil {
+		return result, err
+	}
+	result.State = RunState(row.State)
+	return result, nil
+}
+
+// catchUp brings a job whose start the database has not heard of to "starting",
+// by the steps it went through: the daemon died between the order and the
+// commit, but the executor's journal has what came of it.
+func (rec *recorder) catchUp(ctx context.Context, tx *db.Tx, c *candidate, state JobState, ev executor.Event) (JobState, error) {
+	if state == JobWaiting {
+		reason := Reason{ReasonBackoff, "its back-off was over"}
+		if err := moved(tx.JobSetQueued(ctx, db.JobSetQueuedParams{
+			ID: c.jobID, Attempt: c.number, ReasonCode: reason.Code, ReasonText: reason.Text,
+		})); err != nil {
+			return state, err
+		}
+		if err := rec.jobEvent(ctx, tx, move{c.runID, c.jobID, c.number, JobWaiting, JobQueued, reason, ev.At.UnixMilli()}); err != nil {
+			return state, err
+		}
+		state = JobQueued
+	}
+	if state == JobQueued {
+		bootID := ""
+		if ev.Started != nil {
+			bootID = ev.Started.BootID
+		}
+		if err := rec.starting(ctx, tx, c, bootID, ev.At); err != nil {
+			return state, err
+		}
+		state = JobStarting
+	}
+	return state, nil
+}

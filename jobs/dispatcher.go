@@ -1,0 +1,337 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/heroproc/heroproc/db"
+	"github.com/heroproc/heroproc/jobs/executor"
+)
+
+// dispatcher admits jobs while slots are free and turns what the executor
+// reports into write operations. One goroutine owns all of its state; the order
+// in which it enqueues operations is the order in which they are applied.
+//
+// An order leaves for the executor right behind its "starting" operation, not
+// after it: the token is on disk since the attempt became possible, so a crash
+// in between is told apart by the executor's journal.
+type dispatcher struct {
+	db     *db.DB
+	rec    *recorder
+	env    *environment
+	slots  int
+	drain  time.Duration
+	budget int64
+	log    *slog.Logger
+	inbox  *inbox
+
+	// executor is where orders go; nil while none is attached. acks goes on
+	// while orders are held back by a recovery.
+	executor *executor.Client
+	acks     atomic.Pointer[executor.Client]
+	bootID   string
+	live     map[int64]*flight
+	// ending counts the operations under way that end whole runs: what is
+	// queued of such a run is not started any more.
+	ending map[int64]int
+	// stopping: nothing is started any more. drained is closed when nothing runs.
+	stopping bool
+	drained  chan struct{}
+
+	loads sync.WaitGroup
+
+	running, started, ended atomic.Int64
+}
+
+// run is the dispatcher's goroutine; it ends with the context.
+func (d *dispatcher) run(ctx context.Context) {
+	defer d.loads.Wait()
+	alarm := time.NewTimer(math.MaxInt64)
+	defer alarm.Stop()
+	for {
+		for _, do := range d.inbox.take() {
+			do()
+		}
+		d.admit(ctx)
+		d.wakeDelayed(ctx)
+		d.endOverdue(ctx)
+		d.running.Store(int64(len(d.live)))
+		d.setAlarm(alarm)
+		select {
+		case <-d.inbox.bell:
+		case <-alarm.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// call runs do in the dispatcher's goroutine and waits for its end.
+func (d *dispatcher) call(ctx context.Context, do func()) error {
+	done := make(chan struct{})
+	d.inbox.post(func() { defer close(done); do() })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// admit starts what is queued while slots are free.
+func (d *dispatcher) admit(ctx context.Context) {
+	if d.executor == nil || d.stopping {
+		return
+	}
+	for len(d.live) < d.slots {
+		c, ok := d.rec.queue.pop(math.MaxInt64)
+		if !ok {
+			break
+		}
+		if d.ending[c.runID] > 0 || d.live[c.attemptID] != nil {
+			continue
+		}
+		d.start(ctx, c)
+	}
+	readOn(ctx, d, d.rec.queue, d.loadQueued)
+}
+
+// start hands one attempt to the executor.
+func (d *dispatcher) start(ctx context.Context, c *candidate) {
+	now := d.rec.now()
+	limit, over := c.limit(now)
+	if over {
+		d.endRun(ctx, c.runID, stopRunTimeout, nil)
+		return
+	}
+	f := &flight{candidate: c, state: JobStarting, bootID: d.bootID}
+	d.live[c.attemptID] = f
+	d.started.Add(1)
+	d.enqueue(ctx, true, func(ctx context.Context, tx *db.Tx) error {
+		return d.rec.starting(ctx, tx, c, f.bootID, now)
+	}, func(err error) {
+		if err != nil {
+			d.inbox.post(func() { d.unwanted(f, err) })
+		}
+	})
+	d.order(f, limit)
+}
+
+// order sends the start to the executor. Where none is reachable the flight
+// stays: the recovery that follows orders it again under the same token.
+func (d *dispatcher) order(f *flight, limit time.Duration) {
+	err := d.executor.Start(executor.Order{
+		Attempt: f.attemptID, Token: f.token, Command: f.action.Argv(), Env: d.env.of(f.candidate), Dir: f.action.Dir,
+		Timeout: limit, Stop: f.stopSequence(), Drain: d.drain, LogBudget: d.budget,
+		OutputFile: d.env.outputFile(f.attemptID),
+	})
+	if err != nil {
+		d.log.Warn("cannot order a start; it is ordered again when the executor is back", "job_id", f.jobID, "attempt", f.number, "err", err)
+	}
+}
+
+// unwanted stops an attempt whose start the database refused.
+func (d *dispatcher) unwanted(f *flight, err error) {
+	level := slog.LevelError
+	if errors.Is(err, errMoved) {
+		level = slog.LevelWarn
+	}
+	d.log.Log(context.Background(), level, "a start was not recorded and is taken back", "job_id", f.jobID, "attempt", f.number, "err", err)
+	if d.live[f.attemptID] == f {
+		d.stop(f, stopSuperseded)
+	}
+}
+
+// stop asks the executor to end an attempt.
+func (d *dispatcher) stop(f *flight, why string) {
+	if d.executor == nil {
+		return
+	}
+	err := d.executor.Stop(executor.Stop{Attempt: f.attemptID, Token: f.token, Reason: why, Stop: f.stopSequence()})
+	if err != nil {
+		d.log.Warn("cannot order a stop; it is ordered again when the executor is back", "job_id", f.jobID, "attempt", f.number, "err", err)
+	}
+}
+
+// apply turns one of the executor's events into a write operation.
+func (d *dispatcher) apply(ctx context.Context, ev executor.Event) {
+	f := d.live[ev.Attempt]
+	if f != nil && f.token != ev.Token {
+		f = nil
+	}
+	if f == nil {
+		d.applyUnknown(ctx, ev)
+		return
+	}
+	switch ev.Kind {
+	case executor.EventStarted:
+		f.state = JobRunning
+		d.applied(ctx, ev, d.mayLinger(f), func(ctx context.Context, tx *db.Tx) error {
+			return d.rec.started(ctx, tx, f.candidate, ev.Started)
+		})
+	case executor.EventExited:
+		d.end(ctx, f, ev)
+	case executor.EventStuck:
+		state := f.state
+		d.applied(ctx, ev, false, func(ctx context.Context, tx *db.Tx) error {
+			return d.rec.stuck(ctx, tx, f.candidate, state, ev.Survivors)
+		})
+	case executor.EventIntent:
+	}
+}
+
+// end frees the flight's slot and records what follows from its end.
+func (d *dispatcher) end(ctx context.Context, f *flight, ev executor.Event) {
+	delete(d.live, f.attemptID)
+	d.ended.Add(1)
+	from, v := f.state, d.decide(f, ev.Exit)
+	d.applied(ctx, ev, d.mayLinger(f), func(ctx context.Context, tx *db.Tx) error {
+		return d.rec.exited(ctx, tx, f.candidate, from, ev, v)
+	})
+	if d.stopping && len(d.live) == 0 {
+		d.closeDrained()
+	}
+}
+
+func (d *dispatcher) decide(f *flight, exit *executor.Exit) verdict {
+	return decide(ending{
+		Exit: exit, Failures: f.failures, Retry: f.action.RetryPolicy(), OnLost: f.action.LostPolicy(),
+		CancelRequested: f.cancelRequested, RunOver: f.runEnded || f.runOver(d.rec.now()), Rand: rand.Float64(),
+	})
+}
+
+// applyUnknown applies an event of an attempt that is not in flight: one whose
+// start was still on its way to the disk when the daemon died, or one that was
+// ended since. The row says which; where there is none, only the number counts.
+func (d *dispatcher) applyUnknown(ctx context.Context, ev executor.Event) {
+	d.applied(ctx, ev, false, func(ctx context.Context, tx *db.Tx) error {
+		row, err := tx.AttemptGetWithJob(ctx, ev.Attempt)
+		if db.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if row.Attempt.Token != ev.Token || row.Attempt.FinishedAt != nil || row.Job.Attempt != row.Attempt.Number {
+			return nil
+		}
+		c, err := newCandidate(row.Job, row.Attempt.ID, row.Attempt.Token, row.Context, row.TimeoutMs, row.DeadlineAt)
+		if err != nil {
+			return err
+		}
+		from, err := d.rec.catchUp(ctx, tx, c, JobState(row.Job.State), ev)
+		if err != nil {
+			return err
+		}
+		switch ev.Kind {
+		case executor.EventStarted:
+			return d.rec.started(ctx, tx, c, ev.Started)
+		case executor.EventExited:
+			f := &flight{candidate: c, state: from, cancelRequested: row.Job.CancelRequestedAt != nil}
+			return d.rec.exited(ctx, tx, c, from, ev, d.decide(f, ev.Exit))
+		case executor.EventStuck:
+			return d.rec.stuck(ctx, tx, c, from, ev.Survivors)
+		default:
+			return nil
+		}
+	})
+}
+
+// applied enqueues the operation of an event together with the event's number,
+// and acknowledges it to the executor after the commit. An operation that fails
+// is told once and passed over: replaying it for ever would help nobody.
+func (d *dispatcher) applied(ctx context.Context, ev executor.Event, linger bool, apply func(context.Context, *db.Tx) error) {
+	d.enqueue(ctx, linger, func(ctx context.Context, tx *db.Tx) error {
+		if ev.Epoch != 0 {
+			tx.Applied(ev.Epoch, ev.Number)
+			tx.AfterCommit(func() { d.ack(ev.Epoch, ev.Number) })
+		}
+		return apply(ctx, tx)
+	}, func(err error) {
+		if err != nil {
+			d.log.Error("cannot apply an event of the executor", "attempt", ev.Attempt, "err", err)
+		}
+	})
+}
+
+func (d *dispatcher) ack(epoch, number uint64) {
+	if client := d.acks.Load(); client != nil {
+		// An executor that is gone needs no acknowledgement: the next one is told
+		// the position when it is attached.
+		_ = client.Ack(epoch, number)
+	}
+}
+
+// mayLinger tells whether a transition may wait a few milliseconds for company:
+// nobody waits for its run, and no other job of it does.
+func (d *dispatcher) mayLinger(f *flight) bool { return f.solo && !d.rec.watchers.has(f.runID) }
+
+// enqueue hands an operation to the write queue. It waits while the queue is
+// full: without a record nothing more may be started.
+func (d *dispatcher) enqueue(ctx context.Context, linger bool, apply func(context.Context, *db.Tx) error, done func(error)) {
+	if err := d.db.Enqueue(ctx, db.Op{Apply: apply, Done: done, Linger: linger}); err != nil && done != nil {
+		done(err)
+	}
+}
+
+// endRun ends every job of a run: what has no process at once, what has one
+// through the executor. answer, if any, is told what was done.
+func (d *dispatcher) endRun(ctx context.Context, run int64, why string, answer func(Cancelled, error)) {
+	ofRun := func(c *candidate) bool { return c.runID == run }
+	d.ending[run]++
+	d.rec.queue.remove(ofRun)
+	d.rec.delays.remove(func(one delayed) bool { return one.runID == run })
+	for _, f := range d.live {
+		if f.runID != run {
+			continue
+		}
+		f.cancelRequested = f.cancelRequested || why == stopCancel
+		f.runEnded = f.runEnded || why == stopRunTimeout
+		d.stop(f, why)
+	}
+	var result Cancelled
+	now := d.rec.now()
+	d.enqueue(ctx, false, func(ctx context.Context, tx *db.Tx) (err error) {
+		result, err = d.rec.cancelRun(ctx, tx, run, why, now.UnixMilli())
+		return err
+	}, func(err error) {
+		d.inbox.post(func() {
+			d.rec.queue.remove(ofRun)
+			if d.ending[run]--; d.ending[run] == 0 {
+				delete(d.ending, run)
+			}
+		})
+		if answer != nil {
+			answer(result, err)
+			return
+		}
+		if err != nil && !errors.Is(err, ErrConflict) {
+			d.log.Error("cannot end a run whose timeout is over", "run_id", run, "err", err)
+		}
+	})
+}
+
+// stopAll takes no more work and ends what runs; drained is closed at the end.
+func (d *dispatcher) stopAll() {
+	d.stopping = true
+	for _, f := range d.live {
+		d.stop(f, stopShutdown)
+	}
+	if len(d.live) == 0 {
+		d.closeDrained()
+	}
+}
+
+func (d *dispatcher) closeDrained() {
+	select {
+	case <-d.drained:
+	default:
+		close(d.drained)
+	}
+}
