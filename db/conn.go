@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"maps"
 	"net/url"
 
 	"github.com/heroproc/heroproc/db/internal/dbsqlc"
@@ -18,7 +19,7 @@ import (
 // waits for readers it may hold the writer's lock.
 var (
 	writerPragmas = url.Values{
-		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_foreign_keys": {"1"}, "_auto_vacuum": {"incremental"},
+		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_foreign_keys": {"1"},
 		"_txlock": {"immediate"}, "_busy_timeout": {"5000"}, "_stmt_cache_size": {"128"},
 	}
 	readerPragmas = url.Values{
@@ -28,6 +29,14 @@ var (
 		"mode": {"rw"}, "_synchronous": {"FULL"}, "_busy_timeout": {"50"},
 	}
 )
+
+// creatorPragmas are those of the writer of a new file. Its vacuum mode is said
+// before anything else is in it; said again later, it would write the header.
+func creatorPragmas() url.Values {
+	pragmas := maps.Clone(writerPragmas)
+	pragmas.Set("_auto_vacuum", "incremental")
+	return pragmas
+}
 
 // connector opens connections of one kind to one file.
 type connector struct {

@@ -58,11 +58,15 @@ func runNames(t *testing.T, d *db.DB) []string {
 }
 
 // hold occupies the writer until the answered function is called, so that what
-// is written meanwhile becomes one batch.
-func hold(t *testing.T, d *db.DB) (release func()) {
+// is written meanwhile becomes one batch. The functions given run after the
+// holding commit and before that batch.
+func hold(t *testing.T, d *db.DB, after ...func()) (release func()) {
 	t.Helper()
 	began, mayEnd := make(chan struct{}), make(chan struct{})
-	err := d.Enqueue(t.Context(), db.Op{Apply: func(context.Context, *db.Tx) error {
+	err := d.Enqueue(t.Context(), db.Op{Apply: func(_ context.Context, tx *db.Tx) error {
+		for _, fn := range after {
+			tx.AfterCommit(fn)
+		}
 		close(began)
 		<-mayEnd
 		return nil
@@ -77,7 +81,13 @@ func hold(t *testing.T, d *db.DB) (release func()) {
 // batch writes the operations as one batch and answers the error of each.
 func batch(t *testing.T, d *db.DB, ops ...func(context.Context, *db.Tx) error) []error {
 	t.Helper()
-	release := hold(t, d)
+	return batchAfter(t, d, func() {}, ops...)
+}
+
+// batchAfter is batch with a function that runs just before it.
+func batchAfter(t *testing.T, d *db.DB, before func(), ops ...func(context.Context, *db.Tx) error) []error {
+	t.Helper()
+	release := hold(t, d, before)
 	errs := make([]error, len(ops))
 	var wg sync.WaitGroup
 	for i, op := range ops {

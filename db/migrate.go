@@ -32,7 +32,15 @@ func migrate(ctx context.Context, o Options, schema fs.FS) (err error) {
 	if err := createPrivate(o.Path); err != nil {
 		return fmt.Errorf("cannot create the database: %w", err)
 	}
-	handle := openHandle(o.Driver, o.Path, writerPragmas, 1)
+	info, err := os.Stat(o.Path)
+	if err != nil {
+		return fmt.Errorf("cannot open the database: %w", err)
+	}
+	pragmas := writerPragmas
+	if info.Size() == 0 {
+		pragmas = creatorPragmas()
+	}
+	handle := openHandle(o.Driver, o.Path, pragmas, 1)
 	defer func() { err = errors.Join(err, handle.Close()) }()
 
 	foreign, err := isForeign(ctx, handle)
