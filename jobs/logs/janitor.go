@@ -42,12 +42,16 @@ type Janitor struct {
 }
 
 // NewJanitor starts the janitor of a directory. budget is in bytes, 0 means
-// [DefaultTotalBudget]. The limit holds while fewer attempts write to segments of
+// [DefaultTotalBudget]; logger, which may be nil, hears of what cannot be deleted.
+// The limit holds while fewer attempts write to segments of
 // their own than the budget has 256 KiB: a segment that is being written is never
 // deleted.
 func NewJanitor(dir string, budget int64, logger *slog.Logger) *Janitor {
 	if budget == 0 {
 		budget = DefaultTotalBudget
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
 	}
 	j := &Janitor{
 		dir: dir, budget: budget, logger: logger,

@@ -80,7 +80,7 @@ func (o *Output) Write(stream Stream, p []byte, now time.Time) {
 		*tail = (*tail)[:0]
 	}
 	// What a long line needed is not kept for the short ones that follow.
-	if cap(*tail) > maxIdleTail {
+	if len(*tail) == 0 && cap(*tail) > maxIdleTail {
 		*tail = nil
 	}
 }

@@ -1,0 +1,105 @@
+package logs
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// hundred is a chunk of 100-byte lines as a pipe gives it.
+var hundred = bytes.Repeat(append(bytes.Repeat([]byte{'x'}, 99), '\n'), 64<<10/100)
+
+func benchmarkWriter(b *testing.B) *Writer {
+	b.Helper()
+	w, err := NewWriter(Options{Dir: b.TempDir()}, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return w
+}
+
+// BenchmarkWrite is the throughput of 100-byte lines: one attempt that floods, and
+// a hundred that take turns.
+func BenchmarkWrite(b *testing.B) {
+	for _, attempts := range []int{1, 100} {
+		b.Run(fmt.Sprintf("Attempts%d", attempts), func(b *testing.B) {
+			w := benchmarkWriter(b)
+			outputs := make([]*Output, attempts)
+			for i := range outputs {
+				outputs[i] = w.Open(int64(i+1), DefaultAttemptBudget, time.Now())
+			}
+			b.SetBytes(int64(len(hundred)))
+			for i := 0; b.Loop(); i++ {
+				outputs[i%attempts].Write(Stdout, hundred, time.Now())
+			}
+			for _, o := range outputs {
+				o.Close(time.Now())
+			}
+		})
+	}
+}
+
+// BenchmarkShortJob is what the output of a job that prints one line costs.
+func BenchmarkShortJob(b *testing.B) {
+	w := benchmarkWriter(b)
+	b.ReportAllocs()
+	for id := int64(1); b.Loop(); id++ {
+		o := w.Open(id, DefaultAttemptBudget, noon)
+		o.Write(Stdout, []byte("hi\n"), noon)
+		o.Close(noon)
+		if err := w.Flush(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRead is the throughput of reading a whole log, in bytes of output.
+func BenchmarkRead(b *testing.B) {
+	w := benchmarkWriter(b)
+	o := w.Open(1, 0, noon)
+	for range 500 {
+		o.Write(Stdout, hundred, noon)
+	}
+	place, size, _ := o.Close(noon)
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	r := NewReader(w.o.Dir)
+	b.SetBytes(size)
+	for b.Loop() {
+		for _, err := range r.Read(b.Context(), Query{Attempt: 1, Place: place}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkTail is reading the last ten lines of a log of 32 MB.
+func BenchmarkTail(b *testing.B) {
+	w := benchmarkWriter(b)
+	o := w.Open(1, 0, noon)
+	for range 500 {
+		o.Write(Stdout, hundred, noon)
+	}
+	place, _, _ := o.Close(noon)
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	r := NewReader(w.o.Dir)
+	for b.Loop() {
+		lines := 0
+		for range r.Read(b.Context(), Query{Attempt: 1, Place: place, Tail: 10}) {
+			lines++
+		}
+		if lines != 10 {
+			b.Fatalf("%d lines", lines)
+		}
+	}
+}
