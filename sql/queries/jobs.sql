@@ -43,7 +43,7 @@ WHERE jobs.state IN ('starting', 'running') AND jobs.id > @after ORDER BY jobs.i
 -- name: JobDelayedFrom :many
 SELECT id, run_id, attempt, CAST(not_before_at AS INTEGER) AS not_before_at FROM jobs
 WHERE state = 'waiting' AND not_before_at IS NOT NULL AND not_before_at >= CAST(@from_at AS INTEGER)
-ORDER BY not_before_at LIMIT @max_rows;
+ORDER BY jobs.not_before_at LIMIT @max_rows;
 
 -- JobCandidate reads one queued job as JobQueuedAfter does, within the
 -- transaction that queued it.

@@ -38,4 +38,4 @@ WHERE id = @id AND state = 'running';
 -- name: RunDeadlinesFrom :many
 SELECT id, CAST(deadline_at AS INTEGER) AS deadline_at FROM runs
 WHERE state = 'running' AND deadline_at IS NOT NULL AND deadline_at >= CAST(@from_at AS INTEGER)
-ORDER BY deadline_at LIMIT @max_rows;
+ORDER BY runs.deadline_at LIMIT @max_rows;

@@ -162,7 +162,7 @@ func (q *Queries) JobCountQueued(ctx context.Context) (int64, error) {
 const jobDelayedFrom = `-- name: JobDelayedFrom :many
 SELECT id, run_id, attempt, CAST(not_before_at AS INTEGER) AS not_before_at FROM jobs
 WHERE state = 'waiting' AND not_before_at IS NOT NULL AND not_before_at >= CAST(?1 AS INTEGER)
-ORDER BY not_before_at LIMIT ?2
+ORDER BY jobs.not_before_at LIMIT ?2
 `
 
 type JobDelayedFromParams struct {

@@ -12,7 +12,7 @@ import (
 const runDeadlinesFrom = `-- name: RunDeadlinesFrom :many
 SELECT id, CAST(deadline_at AS INTEGER) AS deadline_at FROM runs
 WHERE state = 'running' AND deadline_at IS NOT NULL AND deadline_at >= CAST(?1 AS INTEGER)
-ORDER BY deadline_at LIMIT ?2
+ORDER BY runs.deadline_at LIMIT ?2
 `
 
 type RunDeadlinesFromParams struct {
