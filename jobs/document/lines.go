@@ -25,5 +25,5 @@ func (l lines) place(offset int) place {
 	if begins {
 		line++
 	}
-	return place{line: int32(line), column: int32(offset - l[line-1] + 1)} //nolint:gosec // A document is smaller than MaxBytes.
+	return place{line: int32(line), column: int32(offset - l[line-1] + 1)}
 }

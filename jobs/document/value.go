@@ -1,5 +1,10 @@
 package document
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Kind is what a Value is.
 type Kind uint8
 
@@ -101,6 +106,16 @@ func (v *Value) got() string {
 	default:
 		return v.kind.String()
 	}
+}
+
+// floatLiteral is the literal of a number that was written as a fraction. It
+// stays one, so that 1.0 is no more a whole number in YAML than it is in JSON.
+func floatLiteral(f float64) string {
+	literal := strconv.FormatFloat(f, 'g', -1, 64)
+	if !strings.ContainsAny(literal, ".eNI") { // N and I are for NaN and Inf
+		literal += ".0"
+	}
+	return literal
 }
 
 func invalid(at place, why string) Value {

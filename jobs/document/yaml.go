@@ -59,7 +59,7 @@ func yamlProblem(err error) *Problem {
 }
 
 func yamlPlace(n *yaml.Node) place {
-	return place{line: int32(n.Line), column: int32(n.Column)} //nolint:gosec // A document is smaller than MaxBytes.
+	return place{line: int32(n.Line), column: int32(n.Column)}
 }
 
 // yamlWalk goes once over a tree of YAML nodes.
@@ -196,7 +196,7 @@ func yamlScalar(n *yaml.Node) Value {
 	case bool:
 		v.kind, v.text = Bool, strconv.FormatBool(resolved)
 	case float64:
-		v.kind, v.text = Number, strconv.FormatFloat(resolved, 'g', -1, 64)
+		v.kind, v.text = Number, floatLiteral(resolved)
 	default: // one of the integer types
 		v.kind, v.text = Number, fmt.Sprint(resolved)
 	}
