@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
+	"net/url"
 	"syscall"
 
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
@@ -24,6 +24,10 @@ var (
 
 // lostError names the socket in a transport's error and tells what would help.
 func lostError(socket string, err error) error {
+	if request := new(url.Error); errors.As(err, &request) {
+		// It begins with a URL, and on a unix socket that tells nothing.
+		err = request.Err
+	}
 	switch {
 	case len(socket) > rpc.MaxSocketPath:
 		return fmt.Errorf("the socket path %s has %d bytes, and the kernel allows %d: use a shorter home",
@@ -36,11 +40,8 @@ func lostError(socket string, err error) error {
 		return fmt.Errorf("%s may be used only by its owner: %w", socket, fs.ErrPermission)
 	case isDial(err):
 		return fmt.Errorf("cannot connect to %s: %w", socket, err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("%w: the one on %s went away during the call", ErrNoDaemon, socket)
 	default:
-		return fmt.Errorf("%s: %w", socket, err)
+		return fmt.Errorf("%w: the one on %s went away during the call: %w", ErrNoDaemon, socket, err)
 	}
 }
 
