@@ -511,8 +511,8 @@ func (f *faults) createFile(path string) (file, error) {
 	if f.create {
 		return nil, errFault
 	}
-	real, err := createFile(path)
-	return faultyFile{real, f}, err
+	created, err := createFile(path)
+	return faultyFile{created, f}, err
 }
 
 func (f faultyFile) WriteAt(b []byte, offset int64) (int, error) {
@@ -713,12 +713,8 @@ func TestKill(t *testing.T) {
 func TestModel(t *testing.T) {
 	t.Parallel()
 
-	parent := t.TempDir()
 	rapid.Check(t, func(r *rapid.T) {
-		dir, err := os.MkdirTemp(parent, "")
-		if err != nil {
-			r.Fatal(err)
-		}
+		dir := t.TempDir() // another one with each call
 		f := &faults{}
 		options := Options{
 			SegmentBytes: rapid.Int64Range(1, 3_000).Draw(r, "segment bytes"),

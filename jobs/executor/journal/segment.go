@@ -172,7 +172,7 @@ func (s *series) scan(from position, last uint64, fn func(number uint64, payload
 			gap := fmt.Errorf("%w from %d to %d", errGap, end.number, s.firsts[i]-1)
 			if err != nil {
 				// Why they are missing is for people: a gap is worse than a torn end.
-				gap = fmt.Errorf("%w: %v", gap, err)
+				gap = fmt.Errorf("%w: %s", gap, err.Error())
 			}
 			return end, gap
 		}
@@ -193,7 +193,7 @@ func (s *series) scanSegment(from position, last uint64, fn func(number uint64, 
 	end := from
 	for end.offset = r.offset; end.number <= last; end.offset = r.offset {
 		payload, err := r.next(end.number)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return end, nil
 		}
 		if err != nil {
@@ -296,7 +296,7 @@ func (r *segmentReader) next(number uint64) ([]byte, error) {
 func (r *segmentReader) fill(b []byte) error {
 	n, err := io.ReadFull(r.buffer, b)
 	r.offset += int64(n)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errTorn // it became shorter while it was read
 	}
 	return err
