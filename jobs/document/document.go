@@ -170,11 +170,13 @@ func checkText(text []byte) *Problem {
 		return problemAt(newLines(text).place(i), "is not text: it has a zero byte here")
 	}
 	if !utf8.Valid(text) {
-		i := 0
-		for r, size := rune(0), 0; i < len(text); i += size {
-			if r, size = utf8.DecodeRune(text[i:]); r == utf8.RuneError && size == 1 {
+		i := 0 // the first byte that begins no character
+		for {
+			r, size := utf8.DecodeRune(text[i:])
+			if r == utf8.RuneError && size == 1 {
 				break
 			}
+			i += size
 		}
 		return problemAt(newLines(text).place(i), fmt.Sprintf("is not UTF-8: it has the byte 0x%02X here; save it as UTF-8", text[i]))
 	}

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -46,16 +45,19 @@ func parseYAML(text []byte) (Value, *Problem) {
 // yamlError takes the library's text apart: it tells the line nowhere else.
 var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
 
+// yamlHints say what would help against what people most often run into.
+var yamlHints = map[string]string{
+	"found character that cannot start any token":    "; indent with spaces, not tabs, and quote text that begins with a sign",
+	"mapping values are not allowed in this context": "; quote text that has a colon and a blank in it, or write it below a |",
+}
+
 func yamlProblem(err error) *Problem {
-	problem := &Problem{Text: "is not YAML: " + strings.Join(strings.Fields(err.Error()), " ")}
-	if m := yamlError.FindStringSubmatch(err.Error()); m != nil {
-		problem.Line, _ = strconv.Atoi(m[1]) // No line reads as 0, which means the same.
-		problem.Text = "is not YAML: " + m[2]
+	m := yamlError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return &Problem{Text: "is not YAML: " + err.Error()}
 	}
-	if strings.Contains(problem.Text, "character that cannot start any token") {
-		problem.Text += "; indent with spaces, not tabs, and quote text that begins with a sign"
-	}
-	return problem
+	line, _ := strconv.Atoi(m[1]) // No line reads as 0, which means the same.
+	return &Problem{Line: line, Text: "is not YAML: " + m[2] + yamlHints[m[2]]}
 }
 
 func yamlPlace(n *yaml.Node) place {

@@ -23,7 +23,7 @@ type Run struct {
 	// answers the run that it made the first time. At most MaxKey bytes.
 	Key string `json:"key,omitempty"`
 	// Env is the environment of every job; a job's own wins.
-	Env map[string]string `json:"env,omitempty"`
+	Env map[string]string `json:"env,omitempty" hint:"write {NAME: \"value\"}"`
 	// Dir is the directory of every job that names none; absolute, or relative to
 	// the run file. Default: the run file's own directory.
 	Dir string `json:"dir,omitempty"`
@@ -31,7 +31,7 @@ type Run struct {
 	// by default.
 	Timeout Duration `json:"timeout,omitempty"`
 	// Jobs are the run's jobs by name; at least one, at most MaxJobs.
-	Jobs map[string]Job `json:"jobs"`
+	Jobs map[string]Job `json:"jobs" hint:"write each as NAME: {command: [...]}"`
 }
 
 // Job is one action inside a run, and what it needs to be done before.
@@ -46,23 +46,23 @@ type Action struct {
 	// Command is a program and its arguments; no shell is involved.
 	Command []string `json:"command,omitempty" hint:"write [\"program\", \"argument\"], or use script: for a line of shell"`
 	// Script is text for Interpreter, at most MaxArgument bytes.
-	Script string `json:"script,omitempty"`
+	Script string `json:"script,omitempty" hint:"write the lines below script: |"`
 	// Interpreter runs Script; default sh -c.
 	Interpreter Interpreter `json:"interpreter,omitempty"`
 	// Env is added to the clean environment a job is given. Names that begin with
 	// HEROPROC_ are reserved.
-	Env map[string]string `json:"env,omitempty"`
+	Env map[string]string `json:"env,omitempty" hint:"write {NAME: \"value\"}"`
 	// Dir is the working directory; absolute, or relative to the run file.
 	Dir string `json:"dir,omitempty"`
 	// Timeout limits each attempt, counted from its start; none by default.
 	Timeout Duration `json:"timeout,omitempty"`
 	// Retry is what happens after a failure; default: nothing.
-	Retry *Retry `json:"retry,omitempty"`
+	Retry *Retry `json:"retry,omitempty" hint:"write {attempts: 3}"`
 	// OnLost is what happens when the exit status is truly lost: OnLostFail, the
 	// default, or OnLostRetry.
-	OnLost string `json:"on_lost,omitempty"`
+	OnLost string `json:"on_lost,omitempty" hint:"write fail or retry"`
 	// Stop is how the action is ended; default: as NewStop says.
-	Stop *Stop `json:"stop,omitempty"`
+	Stop *Stop `json:"stop,omitempty" hint:"write {signal: TERM, timeout: 10s}"`
 	// Tags are words to find the job by, at most MaxTags.
 	Tags []string `json:"tags,omitempty" hint:"write [\"word\"]"`
 }
@@ -98,7 +98,7 @@ type Retry struct {
 // zero is not the same as nothing.
 type Stop struct {
 	// Signal is sent first, such as "TERM" or "SIGINT"; by default DefaultSignal.
-	Signal string `json:"signal"`
+	Signal string `json:"signal" hint:"write its name, such as TERM"`
 	// Timeout is how long the action may take to obey before it is killed, at
 	// least a millisecond; by default DefaultStopTimeout.
 	Timeout Duration `json:"timeout"`

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/heroproc/heroproc/jobs/document"
 )
@@ -33,37 +35,48 @@ const (
 func (r *Run) Validate() error {
 	var c checker
 	if r.Name != "" {
-		c.name("name", r.Name)
+		c.name("", "name", r.Name)
 	}
 	if r.Context != "" {
-		c.name("context", r.Context)
+		c.name("", "context", r.Context)
 	}
-	c.key("key", r.Key)
-	c.tags("tags", r.Tags)
-	c.env("env", r.Env)
-	c.dir("dir", r.Dir)
-	c.limit("timeout", r.Timeout)
+	c.key("", "key", r.Key)
+	c.tags("", "tags", r.Tags)
+	c.env("", "env", r.Env)
+	c.dir("", "dir", r.Dir)
+	c.limit("", "timeout", r.Timeout)
 
 	switch n := len(r.Jobs); {
 	case n == 0:
 		c.report("jobs", "a run needs at least one job")
 	case n > MaxJobs:
 		c.report("jobs", fmt.Sprintf("there are %d jobs; a run may have at most %d", n, MaxJobs))
-		return c.problems.Err()
-	}
-	inherited := envBytes(r.Env)
-	jobs := slices.Sorted(maps.Keys(r.Jobs))
-	for _, name := range jobs {
-		job := r.Jobs[name]
-		at := document.Path("jobs").Key(name)
-		c.name(at, name)
-		c.action(at, &job.Action, inherited)
-		c.needs(at.Key("needs"), name, job.Needs, r.Jobs, jobs)
-	}
-	for _, cycle := range cycles(r.Jobs) {
-		c.report(document.Path("jobs").Key(cycle[0]).Key("needs"), "the needs form a circle: "+drawCycle(cycle))
+	default:
+		c.jobs("jobs", r.Jobs, envBytes(r.Env))
 	}
 	return c.problems.Err()
+}
+
+// jobs checks all jobs of a run and the graph they form. The environment they
+// inherit takes so many bytes.
+func (c *checker) jobs(at document.Path, jobs map[string]Job, inherited int) {
+	names := slices.Sorted(maps.Keys(jobs))
+	edges := 0
+	for _, name := range names {
+		job, at := jobs[name], at.Key(name)
+		if !made(name, nameMarks) {
+			c.report(at, notAName(name))
+		}
+		c.action(at, &job.Action, inherited)
+		c.needs(at, name, job.Needs, jobs, names)
+		edges += len(job.Needs)
+	}
+	if edges == 0 {
+		return
+	}
+	for _, cycle := range cycles(jobs) {
+		c.report(at.Key(cycle[0]).Key("needs"), "the needs form a circle: "+drawCycle(cycle))
+	}
 }
 
 // drawCycle shows a circle of needs by its path. Of a very long one it shows
@@ -76,7 +89,9 @@ func drawCycle(cycle []string) string {
 	return strings.Join(cycle, " → ") + " → " + cycle[0]
 }
 
-// checker collects what is wrong with a spec.
+// checker collects what is wrong with a spec. Its methods check the member
+// called key of what is at a path: the path of a member is only put together
+// where there is something to say about it.
 type checker struct {
 	problems document.Problems
 }
@@ -85,26 +100,35 @@ func (c *checker) report(at document.Path, text string) {
 	c.problems.Add(document.Problem{Path: at, Text: text})
 }
 
-// name checks what people type and tables show.
-func (c *checker) name(at document.Path, name string) {
-	if !made(name, "._-") {
-		c.report(at, fmt.Sprintf("%.40q is not a name: use 1 to %d letters, digits, dots, underscores and hyphens", name, MaxName))
+// nameMarks and tagMarks are what may stand in names and tags beside letters and
+// digits. Names are what people type and tables show; tags may be structured, as
+// in team=web or user:42.
+const (
+	nameMarks = "._-"
+	tagMarks  = "._-:=/@+"
+)
+
+func (c *checker) name(at document.Path, key, name string) {
+	if !made(name, nameMarks) {
+		c.report(at.Key(key), notAName(name))
 	}
 }
 
-// tags checks words to search by. They may be structured, as in team=web or
-// user:42.
-func (c *checker) tags(at document.Path, tags []string) {
+func notAName(name string) string {
+	return fmt.Sprintf("%.40q is not a name: use 1 to %d letters, digits, dots, underscores and hyphens", name, MaxName)
+}
+
+func (c *checker) tags(at document.Path, key string, tags []string) {
 	if len(tags) > MaxTags {
-		c.report(at, fmt.Sprintf("there are %d tags; there may be at most %d", len(tags), MaxTags))
+		c.report(at.Key(key), fmt.Sprintf("there are %d tags; there may be at most %d", len(tags), MaxTags))
 		return
 	}
 	for i, tag := range tags {
 		switch {
-		case !made(tag, "._-:=/@+"):
-			c.report(at.Index(i), fmt.Sprintf("%.40q is not a tag: use 1 to %d letters, digits and any of . _ - : = / @ +", tag, MaxName))
+		case !made(tag, tagMarks):
+			c.report(at.Key(key).Index(i), fmt.Sprintf("%.40q is not a tag: use 1 to %d letters, digits and any of . _ - : = / @ +", tag, MaxName))
 		case slices.Index(tags, tag) < i:
-			c.report(at.Index(i), fmt.Sprintf("the tag %s is given twice", tag))
+			c.report(at.Key(key).Index(i), fmt.Sprintf("the tag %s is given twice", tag))
 		}
 	}
 }
@@ -125,35 +149,35 @@ func made(text, marks string) bool {
 	return true
 }
 
-func (c *checker) key(at document.Path, key string) {
+// key checks an idempotency key, where one is given.
+func (c *checker) key(at document.Path, member, key string) {
 	switch {
 	case len(key) > MaxKey:
-		c.report(at, fmt.Sprintf("is %d bytes long; a key may have at most %d", len(key), MaxKey))
-	case strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7F }):
-		c.report(at, "has a control character")
-	default:
-		c.text(at, key)
+		c.report(at.Key(member), fmt.Sprintf("is %d bytes long; a key may have at most %d", len(key), MaxKey))
+	case strings.ContainsFunc(key, unicode.IsControl):
+		c.report(at.Key(member), "has a control character")
+	case !utf8.ValidString(key):
+		c.report(at.Key(member), notUTF8)
 	}
 }
 
 // needs checks the needs of the job called name. Circles of more than one job
 // are found by looking at all jobs.
-func (c *checker) needs(at document.Path, name string, needs []string, jobs map[string]Job, known []string) {
-	var seen map[string]bool
-	if len(needs) > 1 {
-		seen = make(map[string]bool, len(needs))
-	}
+func (c *checker) needs(at document.Path, name string, needs []string, jobs map[string]Job, names []string) {
+	seen := make(map[string]bool, len(needs))
 	for i, need := range needs {
+		text := ""
 		switch _, there := jobs[need]; {
 		case need == name:
-			c.report(at.Index(i), "a job cannot need itself")
+			text = "a job cannot need itself"
 		case !there:
-			c.report(at.Index(i), fmt.Sprintf("there is no job called %.40q", need)+document.DidYouMean(need, known))
+			text = fmt.Sprintf("there is no job called %.40q", need) + document.DidYouMean(need, names)
 		case seen[need]:
-			c.report(at.Index(i), fmt.Sprintf("the job %s is needed twice", need))
+			text = fmt.Sprintf("the job %s is needed twice", need)
 		}
-		if seen != nil {
-			seen[need] = true
+		if text != "" {
+			c.report(at.Key("needs").Index(i), text)
 		}
+		seen[need] = true
 	}
 }

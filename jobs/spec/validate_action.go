@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -35,7 +36,11 @@ const (
 	perString = 1 + 8
 )
 
-// action checks an action. The environment it inherits takes so many bytes.
+// notUTF8 is said of text that JSON could not carry.
+const notUTF8 = "is not UTF-8"
+
+// action checks the action at a path. The environment it inherits takes so many
+// bytes.
 func (c *checker) action(at document.Path, a *Action, inherited int) {
 	switch {
 	case len(a.Command) == 0 && a.Script == "":
@@ -44,22 +49,17 @@ func (c *checker) action(at document.Path, a *Action, inherited int) {
 		c.report(at, "has both a command and a script; keep one of them")
 	case len(a.Command) > 0 && len(a.Interpreter) > 0:
 		c.report(at.Key("interpreter"), "belongs to a script, and this is a command")
-	case len(a.Command) == 0 && strings.TrimSpace(a.Script) == "":
-		c.report(at.Key("script"), "is blank")
 	}
-	c.commandLine(at.Key("command"), a.Command)
-	c.commandLine(at.Key("interpreter"), a.Interpreter)
-	if len(a.Script) > MaxArgument {
-		c.report(at.Key("script"), fmt.Sprintf("is %d bytes long; the kernel takes at most %d: put it into a file", len(a.Script), MaxArgument))
-	}
-	c.text(at.Key("script"), a.Script)
-	c.env(at.Key("env"), a.Env)
-	c.dir(at.Key("dir"), a.Dir)
+	c.commandLine(at, "command", a.Command)
+	c.commandLine(at, "interpreter", a.Interpreter)
+	c.script(at, "script", a.Script)
+	c.env(at, "env", a.Env)
+	c.dir(at, "dir", a.Dir)
 	if size := argvBytes(a.Argv()) + inherited + envBytes(a.Env); size > MaxArguments {
 		c.report(at, fmt.Sprintf("its arguments and environment take %d bytes; the kernel takes at most %d: put some into a file", size, MaxArguments))
 	}
-	c.limit(at.Key("timeout"), a.Timeout)
-	c.tags(at.Key("tags"), a.Tags)
+	c.limit(at, "timeout", a.Timeout)
+	c.tags(at, "tags", a.Tags)
 	if a.Retry != nil {
 		c.retry(at.Key("retry"), a.Retry)
 	}
@@ -74,89 +74,113 @@ func (c *checker) action(at document.Path, a *Action, inherited int) {
 }
 
 // commandLine checks a program and its arguments.
-func (c *checker) commandLine(at document.Path, argv []string) {
+func (c *checker) commandLine(at document.Path, key string, argv []string) {
 	for i, argument := range argv {
+		text := kernelText(argument)
 		switch {
 		case i == 0 && strings.TrimSpace(argument) == "":
-			c.report(at.Index(i), "is blank; it names the program")
+			text = "is blank; it names the program"
 		case len(argument) > MaxArgument:
-			c.report(at.Index(i), fmt.Sprintf("is %d bytes long; the kernel takes at most %d for one argument", len(argument), MaxArgument))
-		default:
-			c.text(at.Index(i), argument)
+			text = fmt.Sprintf("is %d bytes long; the kernel takes at most %d for one argument", len(argument), MaxArgument)
+		}
+		if text != "" {
+			c.report(at.Key(key).Index(i), text)
 		}
 	}
 }
 
-// text checks what becomes a string of the kernel's.
-func (c *checker) text(at document.Path, text string) {
+// script checks the text of a script, where there is one.
+func (c *checker) script(at document.Path, key, script string) {
+	text := kernelText(script)
 	switch {
-	case strings.IndexByte(text, 0) >= 0:
-		c.report(at, "has a zero byte, which the kernel takes for the end")
-	case !utf8.ValidString(text):
-		c.report(at, "is not UTF-8")
+	case script != "" && strings.TrimSpace(script) == "":
+		text = "is blank"
+	case len(script) > MaxArgument:
+		text = fmt.Sprintf("is %d bytes long; the kernel takes at most %d: put it into a file", len(script), MaxArgument)
+	}
+	if text != "" {
+		c.report(at.Key(key), text)
 	}
 }
 
-func (c *checker) env(at document.Path, env map[string]string) {
+// kernelText says what keeps text from being a string of the kernel's; nothing
+// if it can be one.
+func kernelText(text string) string {
+	switch {
+	case strings.IndexByte(text, 0) >= 0:
+		return "has a zero byte, which the kernel takes for the end"
+	case !utf8.ValidString(text):
+		return notUTF8
+	default:
+		return ""
+	}
+}
+
+func (c *checker) env(at document.Path, key string, env map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		value := env[name]
-		switch {
+		text := cmp.Or(kernelText(name), kernelText(value))
+		switch size := len(name) + 1 + len(value); {
 		case name == "" || strings.Contains(name, "="):
-			c.report(at.Key(name), "a variable's name has at least one character and no =")
+			text = "a variable's name has at least one character and no ="
 		case strings.HasPrefix(name, reserved):
-			c.report(at.Key(name), "names that begin with "+reserved+" are reserved")
-		case len(name)+1+len(value) > MaxArgument:
-			c.report(at.Key(name), fmt.Sprintf("is %d bytes long; the kernel takes at most %d for one variable: put it into a file", len(name)+1+len(value), MaxArgument))
-		default:
-			c.text(at.Key(name), name+value)
+			text = "names that begin with " + reserved + " are reserved"
+		case size > MaxArgument:
+			text = fmt.Sprintf("is %d bytes long; the kernel takes at most %d for one variable: put it into a file", size, MaxArgument)
+		}
+		if text != "" {
+			c.report(at.Key(key).Key(name), text)
 		}
 	}
 }
 
 // dir checks a working directory, where one is given.
-func (c *checker) dir(at document.Path, dir string) {
+func (c *checker) dir(at document.Path, key, dir string) {
+	text := kernelText(dir)
 	switch {
 	case dir == "":
 	case dir[0] == '~':
-		c.report(at, "~ is known to shells only; write the directory out")
+		text = "~ is known to shells only; write the directory out"
 	case !filepath.IsAbs(dir):
-		c.report(at, fmt.Sprintf("%.40q is not absolute", dir))
+		text = fmt.Sprintf("%.40q is not absolute", dir)
 	case len(dir) > maxDir:
-		c.report(at, fmt.Sprintf("is %d bytes long; the kernel takes at most %d", len(dir), maxDir))
-	default:
-		c.text(at, dir)
+		text = fmt.Sprintf("is %d bytes long; the kernel takes at most %d", len(dir), maxDir)
+	}
+	if text != "" {
+		c.report(at.Key(key), text)
 	}
 }
 
 // limit checks a time limit: nothing, or a span that can be kept.
-func (c *checker) limit(at document.Path, d Duration) {
+func (c *checker) limit(at document.Path, key string, d Duration) {
 	if d != 0 {
-		c.span(at, d)
+		c.span(at, key, d)
 	}
 }
 
 // span checks a duration that cannot be nothing.
-func (c *checker) span(at document.Path, d Duration) {
+func (c *checker) span(at document.Path, key string, d Duration) {
 	switch {
 	case d < 0:
-		c.report(at, fmt.Sprintf("is negative: %s", d))
+		c.report(at.Key(key), fmt.Sprintf("is negative: %s", d))
 	case d < MinDuration:
-		c.report(at, fmt.Sprintf("must be at least %s, got %s", MinDuration, d))
+		c.report(at.Key(key), fmt.Sprintf("must be at least %s, got %s", MinDuration, d))
 	case d > MaxDuration:
-		c.report(at, fmt.Sprintf("must be at most %s, got %s", MaxDuration, d))
+		c.report(at.Key(key), fmt.Sprintf("must be at most %s, got %s", MaxDuration, d))
 	}
 }
 
+// retry checks the policy at a path.
 func (c *checker) retry(at document.Path, r *Retry) {
 	if r.Attempts < 1 || r.Attempts > MaxAttempts {
 		c.report(at.Key("attempts"), fmt.Sprintf("says how often to try, from 1 to %d; it is %d", MaxAttempts, r.Attempts))
 	}
-	c.span(at.Key("backoff"), r.Backoff)
-	c.span(at.Key("max_backoff"), r.MaxBackoff)
+	c.span(at, "backoff", r.Backoff)
+	c.span(at, "max_backoff", r.MaxBackoff)
 	if r.Backoff > r.MaxBackoff {
 		c.report(at.Key("backoff"), fmt.Sprintf("is longer than max_backoff: %s, %s", r.Backoff, r.MaxBackoff))
 	}
-	if !(r.Jitter >= 0 && r.Jitter <= 1) { // also true of what is no number
+	if inside := r.Jitter >= 0 && r.Jitter <= 1; !inside { // neither is what is no number
 		c.report(at.Key("jitter"), fmt.Sprintf("must be from 0 to 1, got %v", r.Jitter))
 	}
 	for i, code := range r.OnExitCodes {
@@ -166,11 +190,12 @@ func (c *checker) retry(at document.Path, r *Retry) {
 	}
 }
 
+// stop checks the stop at a path.
 func (c *checker) stop(at document.Path, s *Stop) {
 	if _, known := SignalNumber(s.Signal); !known {
 		c.report(at.Key("signal"), fmt.Sprintf("there is no signal called %.40q; the usual ones are TERM, INT, HUP, QUIT, USR1, USR2 and KILL", s.Signal))
 	}
-	c.span(at.Key("timeout"), s.Timeout)
+	c.span(at, "timeout", s.Timeout)
 }
 
 // argvBytes is what the kernel needs for the arguments.
