@@ -72,6 +72,9 @@ func (a *attacher) attach(ctx context.Context) (*Client, *Attached, error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		if !held {
 			if a.spawned != nil {
 				return nil, nil, a.spawned.failure(ctx, a.options.AnswerTimeout)

@@ -1,11 +1,14 @@
 package executor
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,7 +98,9 @@ func TestSpawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	setup := func(t *testing.T, command ...string) ClientOptions {
-		return ClientOptions{Home: t.TempDir(), Command: command, AnswerTimeout: time.Minute}
+		return ClientOptions{
+			Home: t.TempDir(), Command: command, AnswerTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
+		}
 	}
 	fake := func(mode string) []string {
 		return []string{"/usr/bin/env", fakeVariable + "=" + mode, self, "executor"}
@@ -176,6 +181,52 @@ func TestSpawn(t *testing.T) {
 		// its end ends: the pid is its.
 		if err := syscall.Kill(unanswered.PID, syscall.SIGKILL); err != nil {
 			t.Error(err)
+		}
+	})
+
+	t.Run("WaitsNoLongerThanItsContext", func(t *testing.T) {
+		t.Parallel()
+		o := setup(t)
+		said := filepath.Join(o.Home, "said")
+		if err := syscall.Mkfifo(said, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o.Command = []string{"/bin/sh", "-c", "echo $$ >" + said + "; exec sleep 1000", "executor"}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		attaching := make(chan error, 1)
+		go func() {
+			_, _, err := Attach(ctx, o)
+			attaching <- err
+		}()
+		// It is read once the process is there and says nothing about being ready.
+		text, err := os.ReadFile(said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-attaching; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL) // our child, waited for by its goroutine alone
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+
+	t.Run("StartsNothingForAContextThatHasEnded", func(t *testing.T) {
+		t.Parallel()
+		o := setup(t, "/bin/false")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, _, err := Attach(ctx, o); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(o.Home, executorLogName)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("an executor was started: %v", err)
 		}
 	})
 
