@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -57,58 +58,74 @@ func openHandle(d driver.Driver, path string, pragmas url.Values, conns int) *sq
 	return handle
 }
 
-// detached runs queries without a context. A cancelled one would have
-// database/sql close rows, and SQLite roll a transaction back, from a goroutine
-// of their own; and merely carrying one costs a short query a quarter of its
-// time. A caller that must not wait leaves the work to its worker instead.
-type detached struct{ conn *sql.Conn }
-
-var _ dbsqlc.DBTX = detached{}
-
-func (d detached) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
-	return d.conn.ExecContext(context.Background(), query, args...)
+// connection is one connection, held for as long as the database is open.
+//
+// It runs queries without their context. A cancelled one would have database/sql
+// close rows, and SQLite roll a transaction back, from a goroutine of their own;
+// and merely carrying one costs a short query a quarter of its time. A caller
+// that must not wait leaves the work to its worker instead.
+type connection struct {
+	conn *sql.Conn
+	// statements are to be closed before the connection, or it stays open.
+	statements []*sql.Stmt
 }
 
-func (d detached) PrepareContext(_ context.Context, query string) (*sql.Stmt, error) {
-	return d.conn.PrepareContext(context.Background(), query)
+var _ dbsqlc.DBTX = (*connection)(nil)
+
+func (c *connection) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	return c.conn.ExecContext(context.Background(), query, args...)
 }
 
-func (d detached) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
-	return d.conn.QueryContext(context.Background(), query, args...)
+func (c *connection) PrepareContext(_ context.Context, query string) (*sql.Stmt, error) {
+	return c.conn.PrepareContext(context.Background(), query)
 }
 
-func (d detached) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
-	return d.conn.QueryRowContext(context.Background(), query, args...)
+func (c *connection) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	return c.conn.QueryContext(context.Background(), query, args...)
 }
 
-// do runs a statement that takes and answers nothing.
-func (d detached) do(statement string) error {
-	_, err := d.conn.ExecContext(context.Background(), statement)
+func (c *connection) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
+	return c.conn.QueryRowContext(context.Background(), query, args...)
+}
+
+// do runs statements that take and answer nothing.
+func (c *connection) do(statements string) error {
+	_, err := c.conn.ExecContext(context.Background(), statements)
+	return err
+}
+
+// prepared is a statement that takes and answers nothing and is run so often
+// that preparing it each time was a quarter of a short read. It is closed with
+// its connection.
+type prepared struct{ stmt *sql.Stmt }
+
+func (c *connection) prepare(statement string) (prepared, error) {
+	stmt, err := c.conn.PrepareContext(context.Background(), statement)
+	if err != nil {
+		return prepared{}, err
+	}
+	c.statements = append(c.statements, stmt)
+	return prepared{stmt}, nil
+}
+
+func (p prepared) do() error {
+	_, err := p.stmt.ExecContext(context.Background())
 	return err
 }
 
 // autocommit asks SQLite whether the connection is outside any transaction.
-func (d detached) autocommit() bool {
+func (c *connection) autocommit() bool {
 	outside := false
-	err := d.conn.Raw(func(conn any) error {
-		c, ok := conn.(interface{ AutoCommit() bool })
+	err := c.conn.Raw(func(conn any) error {
+		asked, ok := conn.(interface{ AutoCommit() bool })
 		if !ok {
 			return fmt.Errorf("%T does not say whether it is in a transaction", conn)
 		}
-		outside = c.AutoCommit()
+		outside = asked.AutoCommit()
 		return nil
 	})
 	// Who cannot say is no longer inside one.
 	return outside || err != nil
-}
-
-// end ends the transaction with COMMIT or ROLLBACK, unless SQLite has ended it
-// already.
-func (d detached) end(statement string) error {
-	if d.autocommit() {
-		return nil
-	}
-	return d.do(statement)
 }
 
 // checkpoint is the answer of PRAGMA wal_checkpoint: how many pages the
@@ -119,8 +136,17 @@ type checkpoint struct {
 	backfilled int64
 }
 
-func (d detached) checkpoint(mode string) (c checkpoint, err error) {
-	err = d.conn.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint("+mode+")").
-		Scan(&c.busy, &c.pages, &c.backfilled)
-	return c, err
+func (c *connection) checkpoint(mode string) (log checkpoint, err error) {
+	err = c.conn.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint("+mode+")").
+		Scan(&log.busy, &log.pages, &log.backfilled)
+	return log, err
+}
+
+// close gives the connection back to its handle, which closes it.
+func (c *connection) close() error {
+	var errs []error
+	for _, stmt := range c.statements {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, c.conn.Close())...)
 }

@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
 
-	"github.com/heroproc/heroproc/db/internal/dbsqlc"
 	"github.com/heroproc/heroproc/db/readers"
 	"github.com/heroproc/heroproc/db/writequeue"
 	"github.com/heroproc/heroproc/sql/migrations"
@@ -22,19 +22,13 @@ const pageBytes = 4096 + 24
 type DB struct {
 	options     Options
 	handles     []*sql.DB
-	conns       []*sql.Conn
-	readers     *readers.Pool[reader]
+	conns       []*connection
+	readers     *readers.Pool[*reader]
 	writes      *writequeue.Queue[apply]
 	maintenance *maintenance
 
 	closing sync.Mutex
 	closed  bool
-}
-
-// reader is what a read works with: a connection for itself.
-type reader struct {
-	conn    detached
-	queries *Queries
 }
 
 // Open creates the database or brings its schema up to date, and answers it
@@ -74,40 +68,46 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	idle := make([]reader, len(readerConns))
+	idle := make([]*reader, len(readerConns))
 	for i, conn := range readerConns {
-		idle[i] = reader{conn: conn, queries: dbsqlc.New(conn)}
+		if idle[i], err = newReader(conn); err != nil {
+			return nil, err
+		}
 	}
 	if d.readers, err = readers.New(idle, o.ReadQueue); err != nil {
 		return nil, err
 	}
 	d.maintenance = newMaintenance(maintenanceConns[0], o.Logger, pages/4, o.Idle)
+	w, err := newWriter(writerConns[0], o.Logger, d.maintenance.committed)
+	if err != nil {
+		return nil, err
+	}
 	d.writes = writequeue.New(writequeue.Options[apply]{
-		Flush:  newWriter(writerConns[0], o.Logger, d.maintenance.committed).flush,
-		Logger: o.Logger, MaxBatch: o.MaxBatch, MaxBatchBytes: o.MaxBatchBytes,
+		Flush: w.flush, Logger: o.Logger,
+		MaxBatch: o.MaxBatch, MaxBatchBytes: o.MaxBatchBytes,
 		MaxQueued: o.MaxQueued, MaxQueuedBytes: o.MaxQueuedBytes, Linger: o.Linger,
 	})
 	return d, nil
 }
 
 // connect opens a handle and takes all its connections out of it for good, each
-// prepared by a statement.
-func (d *DB) connect(count int, pragmas map[string][]string, prepare string) ([]detached, error) {
+// made ready by statements: what no data source name can say, or for a reader
+// the first look at the file, which shows whether it can be read.
+func (d *DB) connect(count int, pragmas url.Values, ready string) ([]*connection, error) {
 	handle := openHandle(d.options.Driver, d.options.Path, pragmas, count)
 	d.handles = append(d.handles, handle)
-	var taken []detached
 	for range count {
 		conn, err := handle.Conn(context.Background())
 		if err != nil {
 			return nil, err
 		}
-		d.conns = append(d.conns, conn)
-		if err := (detached{conn}).do(prepare); err != nil {
+		c := &connection{conn: conn}
+		d.conns = append(d.conns, c)
+		if err := c.do(ready); err != nil {
 			return nil, err
 		}
-		taken = append(taken, detached{conn})
 	}
-	return taken, nil
+	return d.conns[len(d.conns)-count:], nil
 }
 
 // closeHandles closes what connect has opened, the writer last: the last
@@ -115,7 +115,7 @@ func (d *DB) connect(count int, pragmas map[string][]string, prepare string) ([]
 func (d *DB) closeHandles() error {
 	var errs []error
 	for _, conn := range d.conns {
-		errs = append(errs, conn.Close())
+		errs = append(errs, conn.close())
 	}
 	for _, handle := range slices.Backward(d.handles) {
 		errs = append(errs, handle.Close())
@@ -160,12 +160,12 @@ func (d *DB) Close(ctx context.Context) error {
 // value is dropped. So fn must page through long lists and may look at its
 // context between pages.
 func Get[R any](ctx context.Context, d *DB, fn func(ctx context.Context, q *Queries) (R, error)) (R, error) {
-	value, err := readers.Do(ctx, d.readers, func(ctx context.Context, r reader) (value R, err error) {
-		if err := r.conn.do("BEGIN"); err != nil {
-			return value, err
-		}
-		defer func() { err = errors.Join(err, r.conn.end("COMMIT")) }()
-		return fn(ctx, r.queries)
+	value, err := readers.Do(ctx, d.readers, func(ctx context.Context, r *reader) (value R, err error) {
+		err = r.snapshot(func(q *Queries) error {
+			value, err = fn(ctx, q)
+			return err
+		})
+		return value, err
 	})
 	var panicked *readers.PanicError
 	if errors.As(err, &panicked) {

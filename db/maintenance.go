@@ -21,7 +21,7 @@ import (
 type maintenance struct {
 	// pool has one worker, which alone uses the connection.
 	pool pond.Pool
-	conn detached
+	conn *connection
 	log  *slog.Logger
 	// soon is the number of pages not yet copied that starts a checkpoint.
 	soon int64
@@ -46,7 +46,7 @@ type WALStats struct {
 	CheckpointMax       time.Duration
 }
 
-func newMaintenance(conn detached, log *slog.Logger, soon int64, idle time.Duration) *maintenance {
+func newMaintenance(conn *connection, log *slog.Logger, soon int64, idle time.Duration) *maintenance {
 	m := &maintenance{
 		// Room for a checkpoint and a cut; what comes beyond it is not needed.
 		pool: pond.NewPool(1, pond.WithQueueSize(2)),

@@ -11,7 +11,7 @@ import (
 // only until the operation returns.
 type Tx struct {
 	*Queries
-	conn      detached
+	conn      *connection
 	after     []func()
 	positions []position
 }

@@ -22,15 +22,23 @@ var errEnded = errors.New("internal error: an operation ended the writer's gorou
 // writer flushes batches on the one connection that may write. Only the write
 // queue's worker calls it.
 type writer struct {
-	conn    detached
+	conn    *connection
 	queries *Queries
 	log     *slog.Logger
 	// committed hears the size of the write-ahead log after each commit.
 	committed func(checkpoint)
+
+	begin, commit, savepoint, release prepared
 }
 
-func newWriter(conn detached, log *slog.Logger, committed func(checkpoint)) *writer {
-	return &writer{conn: conn, queries: dbsqlc.New(conn), log: log, committed: committed}
+func newWriter(conn *connection, log *slog.Logger, committed func(checkpoint)) (*writer, error) {
+	w := &writer{conn: conn, queries: dbsqlc.New(conn), log: log, committed: committed}
+	var errs [4]error
+	w.begin, errs[0] = conn.prepare("BEGIN IMMEDIATE")
+	w.commit, errs[1] = conn.prepare("COMMIT")
+	w.savepoint, errs[2] = conn.prepare("SAVEPOINT op")
+	w.release, errs[3] = conn.prepare("RELEASE op")
+	return w, errors.Join(errs[:]...)
 }
 
 // flush applies a batch in one transaction: all of it that succeeds is
@@ -65,7 +73,7 @@ func (w *writer) flush(batch []apply, errs []error) {
 // transact does what flush says. An error of its own means that nothing of the
 // batch is stored.
 func (w *writer) transact(batch []apply, errs []error) (*Tx, error) {
-	if err := w.conn.do("BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin.do(); err != nil {
 		return nil, beginError(err)
 	}
 	tx := &Tx{Queries: w.queries, conn: w.conn}
@@ -79,7 +87,7 @@ func (w *writer) transact(batch []apply, errs []error) (*Tx, error) {
 	}
 	err := tx.storePositions(context.Background())
 	if err == nil {
-		err = w.conn.do("COMMIT")
+		err = w.commit.do()
 	}
 	if err != nil {
 		w.abandon()
@@ -91,7 +99,7 @@ func (w *writer) transact(batch []apply, errs []error) (*Tx, error) {
 // applyOne applies an operation in a savepoint and rolls that back if it fails.
 // What it leaves of the transaction, if that failed too, its caller asks.
 func (w *writer) applyOne(tx *Tx, op apply) error {
-	if err := w.conn.do("SAVEPOINT op"); err != nil {
+	if err := w.savepoint.do(); err != nil {
 		return err
 	}
 	before := tx.mark()
@@ -99,7 +107,7 @@ func (w *writer) applyOne(tx *Tx, op apply) error {
 	if err == nil {
 		// This also fails when the operation kept quiet about an error that
 		// ended the transaction.
-		if err = w.conn.do("RELEASE op"); err == nil {
+		if err = w.release.do(); err == nil {
 			return nil
 		}
 	}
@@ -128,7 +136,10 @@ func (w *writer) call(tx *Tx, op apply) (err error) {
 
 // abandon ends the transaction if it still stands.
 func (w *writer) abandon() {
-	if err := w.conn.end("ROLLBACK"); err != nil {
+	if w.conn.autocommit() {
+		return
+	}
+	if err := w.conn.do("ROLLBACK"); err != nil {
 		w.log.Error("cannot roll a transaction back", "err", err)
 	}
 }

@@ -98,9 +98,42 @@ func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driv
 	return c.SQLiteConn.QueryContext(ctx, query, args)
 }
 
+func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	prepared, err := c.SQLiteConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	stmt, ok := prepared.(*sqlite3.SQLiteStmt)
+	if !ok {
+		return nil, fmt.Errorf("SQLite's driver prepared a %T", prepared)
+	}
+	return &faultyStmt{SQLiteStmt: stmt, faults: c.faults, query: query}, nil
+}
+
 func (c *faultyConn) Close() error {
 	if err := c.faults.check("close"); err != nil {
 		return err
 	}
 	return c.SQLiteConn.Close()
+}
+
+// faultyStmt is a prepared statement that asks before each use.
+type faultyStmt struct {
+	*sqlite3.SQLiteStmt
+	faults *Faults
+	query  string
+}
+
+func (s *faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if err := s.faults.check(s.query); err != nil {
+		return nil, err
+	}
+	return s.SQLiteStmt.ExecContext(ctx, args)
+}
+
+func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if err := s.faults.check(s.query); err != nil {
+		return nil, err
+	}
+	return s.SQLiteStmt.QueryContext(ctx, args)
 }
