@@ -207,7 +207,13 @@ const smallOp = 512
 // the wait for room (then the error is ErrBusy and fn never runs) and the wait
 // for the answer (then fn may still be committed); fn's own context never ends.
 func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	return translate(d.writes.Do(ctx, writequeue.Item[apply]{Value: fn, Bytes: smallOp}))
+	return d.WriteSized(ctx, smallOp, fn)
+}
+
+// WriteSized is Write for an operation that holds much memory while it waits:
+// about so many bytes, which count against the queue's limits.
+func (d *DB) WriteSized(ctx context.Context, bytes int, fn func(ctx context.Context, tx *Tx) error) error {
+	return translate(d.writes.Do(ctx, writequeue.Item[apply]{Value: fn, Bytes: max(bytes, smallOp)}))
 }
 
 // Enqueue accepts an operation, in order with all other writes, and does not

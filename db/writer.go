@@ -29,6 +29,10 @@ type writer struct {
 	committed func(checkpoint)
 
 	begin, commit, savepoint, release prepared
+
+	// failed counts the batches that failed since one was stored, so that a full
+	// disk is logged when it begins and when it ends.
+	failed int
 }
 
 func newWriter(conn *connection, log *slog.Logger, committed func(checkpoint)) (*writer, error) {
@@ -45,7 +49,9 @@ func newWriter(conn *connection, log *slog.Logger, committed func(checkpoint)) (
 // committed, or nothing is.
 func (w *writer) flush(batch []apply, errs []error) {
 	all := func(err error) {
-		w.log.Error("cannot store a batch of writes", "writes", len(batch), "err", err)
+		if w.failed++; w.failed == 1 {
+			w.log.Error("cannot store a batch of writes", "writes", len(batch), "err", err)
+		}
 		for i := range errs {
 			errs[i] = err
 		}
@@ -63,6 +69,10 @@ func (w *writer) flush(batch []apply, errs []error) {
 	if err != nil {
 		all(err)
 		return
+	}
+	if w.failed > 0 {
+		w.log.Info("writes are stored again", "failed_batches", w.failed)
+		w.failed = 0
 	}
 	tx.committed(w.log)
 	if c, err := w.conn.checkpoint("NOOP"); err == nil {

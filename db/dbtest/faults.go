@@ -3,6 +3,7 @@ package dbtest
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -28,15 +29,17 @@ type fault struct {
 }
 
 // FailNth makes the n-th statement from now that contains the text fail with err
-// before SQLite sees it: 1 is the next one. Each call adds a fault; each fails
-// once.
+// before SQLite sees it: 1 is the next one. Opening a connection counts as a
+// statement "open" with the data source name, and the steps through an answer as
+// "next row", "close rows" and "close". Each call adds a fault; each fails once.
 func (f *Faults) FailNth(n int, contains string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = append(f.faults, &fault{contains: contains, left: n, err: err})
 }
 
-// Watch has fn called for every statement, on the goroutine that runs it.
+// Watch has fn called for every statement and step, on the goroutine that runs
+// it.
 func (f *Faults) Watch(fn func(query string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,7 +98,8 @@ func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driv
 	if err := c.faults.check(query); err != nil {
 		return nil, err
 	}
-	return c.SQLiteConn.QueryContext(ctx, query, args)
+	rows, err := c.SQLiteConn.QueryContext(ctx, query, args)
+	return faultyRows{rows, c.faults}, err
 }
 
 func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
@@ -135,5 +139,23 @@ func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue)
 	if err := s.faults.check(s.query); err != nil {
 		return nil, err
 	}
-	return s.SQLiteStmt.QueryContext(ctx, args)
+	rows, err := s.SQLiteStmt.QueryContext(ctx, args)
+	return faultyRows{rows, s.faults}, err
+}
+
+// faultyRows is an answer that asks before each row.
+type faultyRows struct {
+	driver.Rows
+	faults *Faults
+}
+
+func (r faultyRows) Next(dest []driver.Value) error {
+	if err := r.faults.check("next row"); err != nil {
+		return err
+	}
+	return r.Rows.Next(dest)
+}
+
+func (r faultyRows) Close() error {
+	return errors.Join(r.faults.check("close rows"), r.Rows.Close())
 }
