@@ -94,7 +94,9 @@ func (r *Root) Leaf(path string) (*Leaf, bool) {
 	if err != nil || !info.IsDir() {
 		return nil, false
 	}
-	return r.leaf(path), true
+	leaf := r.leaf(path)
+	leaf.spent = true // who knows what was done to it
+	return leaf, true
 }
 
 // Leaves lists every leaf there is.
@@ -136,6 +138,11 @@ func (r *Root) make(name string) (*Leaf, error) {
 // Leaf is one attempt's cgroup. Its methods are for one goroutine.
 type Leaf struct {
 	mount, path string
+	// spent says that it must not be lent again, because it was killed or may have
+	// been. Linux (6.18 at least) compares the count of kills of the cgroup that a
+	// process is started into with that of its parent's: in a leaf that was ever
+	// killed, every process is killed at its start.
+	spent bool
 	// dir and events are descriptors that are opened when first needed; -1 while
 	// they are not.
 	dir, events int
@@ -202,6 +209,7 @@ func (l *Leaf) readEvents() ([]byte, error) {
 // Kill sends SIGKILL to every process in the leaf and below it, also to those
 // that are being forked at that moment.
 func (l *Leaf) Kill() error {
+	l.spent = true
 	err := os.WriteFile(l.file("cgroup.kill"), []byte("1"), 0)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("cannot kill cgroup: %w", err)
@@ -256,10 +264,13 @@ func removeTree(path string) error {
 	return os.Remove(path)
 }
 
-// reusable tells whether the leaf is as if new: nothing lives in it, it is not
-// frozen and nobody has made cgroups below it (a directory has two links and
+// reusable tells whether the leaf is as if new: it is not spent, nothing
+// lives in it, it is not frozen and nobody has made cgroups below it (a directory has two links and
 // one for each directory in it).
 func (l *Leaf) reusable() bool {
+	if l.spent {
+		return false
+	}
 	text, err := l.readEvents()
 	if err != nil || !bytes.Contains(text, []byte("populated 0")) || bytes.Contains(text, []byte("frozen 1")) {
 		return false
