@@ -80,7 +80,7 @@ bench: toolchain ## Run every benchmark
 
 .PHONY: torture
 torture: toolchain ## Run every test with its long loops SCALE times as long, by default 50
-	HEROPROC_TEST_SCALE=$(SCALE) $(GO) test -count 1 -timeout 6h ./...
+	HEROPROC_TORTURE=$(SCALE) $(GO) test -count 1 -timeout 6h ./...
 
 .PHONY: toolchain
 toolchain:

@@ -121,7 +121,7 @@ type Client struct {
 // called by one goroutine for each loop, in order within an epoch. While it
 // does not return the executor keeps that loop's events in its journal.
 func (c *Client) Serve(ctx context.Context, handle func([]Event)) error {
-	stop := context.AfterFunc(ctx, func() { c.lose(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() { c.leave(context.Cause(ctx)) })
 	defer stop()
 	var receivers sync.WaitGroup
 	for _, l := range c.links {
@@ -184,10 +184,19 @@ func appendNothing(b []byte, _ struct{}) []byte { return b }
 // it within a second; the executor and its children stay. It may be called
 // twice.
 func (c *Client) Close() error {
-	c.end(nil)
+	c.leave(nil)
+	return nil
+}
+
+// leave ends the client because we want to: the executor is well, so what was
+// accepted before is still sent.
+func (c *Client) leave(why error) {
+	if why != nil {
+		why = fmt.Errorf("%w: %w", ErrDetached, why)
+	}
+	c.end(why)
 	c.senders.Wait()
 	c.disconnect()
-	return nil
 }
 
 // link answers the connection to the loop an attempt belongs to.
