@@ -31,10 +31,10 @@ type dispatcher struct {
 	log    *slog.Logger
 	inbox  *inbox
 
-	// executor is where orders go; nil while none is attached. acks goes on
-	// while orders are held back by a recovery.
+	// executor is where orders go; nil while none is attached or a recovery holds
+	// them back. attached is the line to it from the beginning of the recovery on.
 	executor *executor.Client
-	acks     atomic.Pointer[executor.Client]
+	attached atomic.Pointer[attachment]
 	bootID   string
 	live     map[int64]*flight
 	// ending counts the operations under way that end whole runs: what is
@@ -260,12 +260,19 @@ func (d *dispatcher) applied(ctx context.Context, ev executor.Event, linger bool
 	})
 }
 
+// ack acknowledges an event. An executor that is gone needs none: the next one
+// is told the position when it is attached.
 func (d *dispatcher) ack(epoch, number uint64) {
-	if client := d.acks.Load(); client != nil {
-		// An executor that is gone needs no acknowledgement: the next one is told
-		// the position when it is attached.
-		_ = client.Ack(epoch, number)
+	if line := d.attached.Load(); line != nil {
+		_ = line.client.Ack(epoch, number)
 	}
+}
+
+// attachment is the line to one executor.
+type attachment struct {
+	client *executor.Client
+	// broken is closed when the line has ended.
+	broken chan struct{}
 }
 
 // mayLinger tells whether a transition may wait a few milliseconds for company:

@@ -32,7 +32,7 @@ func readOn[V any](ctx context.Context, d *dispatcher, w *window[V], load loader
 		var got loaded
 		err := d.db.Write(ctx, func(context.Context, *db.Tx) error { return nil })
 		if err == nil {
-			got, err = read(ctx, d.db, func(ctx context.Context, q *db.Queries) (loaded, error) {
+			got, err = db.Get(ctx, d.db, func(ctx context.Context, q *db.Queries) (loaded, error) {
 				items, all, err := load(ctx, q, after, w.max)
 				return loaded{items, all}, err
 			})

@@ -19,7 +19,7 @@ func (r *Runner) Output(ctx context.Context, q OutputQuery) iter.Seq2[OutputLine
 	return func(yield func(OutputLine, error) bool) {
 		run := q.Run
 		if run == 0 {
-			job, err := read(ctx, r.db, func(ctx context.Context, queries *db.Queries) (db.Job, error) {
+			job, err := db.Get(ctx, r.db, func(ctx context.Context, queries *db.Queries) (db.Job, error) {
 				job, err := queries.JobGet(ctx, q.Job)
 				return job, notFound("job", q.Job, err)
 			})
@@ -92,7 +92,7 @@ func (s *source) line(line logs.Line) OutputLine {
 // sources are the attempts asked for that have begun to write, in the order in
 // which they are shown. final says that none is to come and none writes any more.
 func (o *output) sources(ctx context.Context) (list []source, final bool, err error) {
-	details, err := read(ctx, o.runner.db, func(ctx context.Context, q *db.Queries) ([]JobDetail, error) {
+	details, err := db.Get(ctx, o.runner.db, func(ctx context.Context, q *db.Queries) ([]JobDetail, error) {
 		if _, err := q.RunGet(ctx, o.run); err != nil {
 			return nil, notFound("run", o.run, err)
 		}
@@ -149,7 +149,7 @@ func placeOf(attempt db.Attempt) (place logs.Place, begun bool, err error) {
 // Log reads a page of one attempt's lines; attempt 0 is the latest. next is
 // where the next page begins, empty at the end of what there is.
 func (r *Runner) Log(ctx context.Context, job, attempt int64, tail, limit int, after string) (lines []logs.Line, next string, err error) {
-	row, err := read(ctx, r.db, func(ctx context.Context, q *db.Queries) (db.Attempt, error) {
+	row, err := db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) (db.Attempt, error) {
 		number := attempt
 		if number == 0 {
 			found, err := q.JobGet(ctx, job)

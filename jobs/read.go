@@ -15,7 +15,7 @@ const maxAttemptsShown = 20_000
 
 // Run reads a run with its jobs and their attempts.
 func (r *Runner) Run(ctx context.Context, id int64) (RunDetail, error) {
-	return read(ctx, r.db, func(ctx context.Context, q *db.Queries) (RunDetail, error) {
+	return db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) (RunDetail, error) {
 		run, err := q.RunGet(ctx, id)
 		if err != nil {
 			return RunDetail{}, notFound("run", id, err)
@@ -79,14 +79,14 @@ func needsByJob(ctx context.Context, q *db.Queries, run int64, jobs []db.Job) (m
 
 // Runs pages through all runs, newest first; before 0 begins with the newest.
 func (r *Runner) Runs(ctx context.Context, before int64, limit int) ([]db.Run, error) {
-	return read(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.Run, error) {
+	return db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.Run, error) {
 		return q.RunListBefore(ctx, db.RunListBeforeParams{Before: orDefault(before, math.MaxInt64), MaxRows: int64(limit)})
 	})
 }
 
 // Job reads a job with what it needs and its attempts.
 func (r *Runner) Job(ctx context.Context, id int64) (JobDetail, error) {
-	return read(ctx, r.db, func(ctx context.Context, q *db.Queries) (JobDetail, error) {
+	return db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) (JobDetail, error) {
 		job, err := q.JobGet(ctx, id)
 		if err != nil {
 			return JobDetail{}, notFound("job", id, err)
@@ -107,7 +107,7 @@ func (r *Runner) Job(ctx context.Context, id int64) (JobDetail, error) {
 
 // Jobs pages through all jobs, newest first; before 0 begins with the newest.
 func (r *Runner) Jobs(ctx context.Context, before int64, limit int) ([]db.Job, error) {
-	return read(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.Job, error) {
+	return db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.Job, error) {
 		return q.JobListBefore(ctx, db.JobListBeforeParams{Before: orDefault(before, math.MaxInt64), MaxRows: int64(limit)})
 	})
 }

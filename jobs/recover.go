@@ -18,7 +18,7 @@ func (r *Runner) keepExecutor(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.withExecutor(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || r.leaving.Load() {
 			return
 		}
 		r.progress.Store(&progress{detail: fmt.Sprintf("no executor: %v", err)})
@@ -40,7 +40,7 @@ func (r *Runner) withExecutor(ctx context.Context) error {
 	r.progress.Store(&progress{detail: "attaching to the executor"})
 	options := r.attach
 	options.Positions = make(map[uint64]uint64)
-	positions, err := read(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.ExecutorPosition, error) {
+	positions, err := db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.ExecutorPosition, error) {
 		return q.ExecutorPositionList(ctx)
 	})
 	if err != nil {
@@ -54,7 +54,14 @@ func (r *Runner) withExecutor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	line := &attachment{client: client, broken: make(chan struct{})}
+	defer func() {
+		r.dsp.attached.Store(nil)
+		_ = r.dsp.call(ctx, func() { r.dsp.executor = nil })
+		client.Close()
+		close(line.broken)
+	}()
+	r.dsp.attached.Store(line)
 	if err := r.recover(ctx, client, attached); err != nil {
 		return fmt.Errorf("cannot recover: %w", err)
 	}
@@ -72,8 +79,6 @@ func (r *Runner) withExecutor(ctx context.Context) error {
 			}
 		})
 	})
-	r.dsp.acks.Store(nil)
-	_ = r.dsp.call(ctx, func() { r.dsp.executor = nil })
 	if err == nil {
 		err = errors.New("it closed the connection")
 	}
@@ -92,7 +97,6 @@ func (r *Runner) recover(ctx context.Context, client *executor.Client, attached 
 	r.progress.Store(&progress{
 		detail: fmt.Sprintf("applying %d events of the executor's journal", len(attached.Events)), executor: &attached.Info,
 	})
-	r.dsp.acks.Store(client)
 	if err := r.dsp.call(ctx, func() {
 		r.dsp.bootID = attached.Info.BootID
 		for _, ev := range attached.Events {
@@ -118,7 +122,7 @@ func (r *Runner) recover(ctx context.Context, client *executor.Client, attached 
 func (r *Runner) loadFlights(ctx context.Context) error {
 	const page = 1000
 	for after := int64(math.MinInt64); ; {
-		rows, err := read(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.JobActiveRow, error) {
+		rows, err := db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.JobActiveRow, error) {
 			return q.JobActive(ctx, db.JobActiveParams{After: after, MaxRows: page})
 		})
 		if err != nil {
@@ -177,7 +181,7 @@ func (r *Runner) adopt(ctx context.Context, client *executor.Client, live []exec
 		if known {
 			continue
 		}
-		row, err := read(ctx, r.db, func(ctx context.Context, q *db.Queries) (db.AttemptGetWithJobRow, error) {
+		row, err := db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) (db.AttemptGetWithJobRow, error) {
 			return q.AttemptGetWithJob(ctx, one.Attempt)
 		})
 		if err != nil && !db.IsNotFound(err) {

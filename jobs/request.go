@@ -21,18 +21,30 @@ func (r *Runner) Submit(ctx context.Context, runs []spec.Run) ([]Submitted, erro
 	if err != nil {
 		return nil, err
 	}
+	var bytes int
+	for _, s := range prepared {
+		bytes += s.bytes
+	}
 	now := r.rec.now().UnixMilli()
-	return write(ctx, r.db, func(ctx context.Context, tx *db.Tx) ([]Submitted, error) {
+	// Handed over by a channel: a caller whose context ended has left, while the
+	// operation is still under way.
+	answer := make(chan []Submitted, 1)
+	err = r.db.WriteSized(ctx, bytes, func(ctx context.Context, tx *db.Tx) error {
 		results := make([]Submitted, 0, len(prepared))
 		for _, s := range prepared {
 			submitted, err := r.rec.submit(ctx, tx, s, now)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			results = append(results, submitted)
 		}
-		return results, nil
+		answer <- results
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return <-answer, nil
 }
 
 // prepare validates runs and works out everything a transaction does not need
@@ -91,7 +103,7 @@ func (r *Runner) Wait(ctx context.Context, id int64) (Outcome, error) {
 }
 
 func (r *Runner) outcome(ctx context.Context, id int64) (Outcome, error) {
-	return read(ctx, r.db, func(ctx context.Context, q *db.Queries) (Outcome, error) {
+	return db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) (Outcome, error) {
 		run, err := q.RunGet(ctx, id)
 		if err != nil {
 			return Outcome{}, notFound("run", id, err)

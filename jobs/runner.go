@@ -48,6 +48,9 @@ const (
 	DefaultWindow = 4096
 	// windowBytes bounds the queued jobs held in memory by their size.
 	windowBytes = 64 << 20
+	// executorEndTimeout is how long an executor without children may take to end;
+	// it takes milliseconds, unless it is stopped or the machine swaps.
+	executorEndTimeout = 5 * time.Second
 	// retryAttach and maxRetryAttach space the tries to reach an executor.
 	retryAttach    = 100 * time.Millisecond
 	maxRetryAttach = 5 * time.Second
@@ -67,6 +70,8 @@ type Runner struct {
 	parts    sync.WaitGroup
 	start    sync.Once
 	refusing atomic.Bool
+	// leaving: an executor that ends now is not replaced.
+	leaving atomic.Bool
 	// stopped releases everybody who waits for something.
 	stopped  chan struct{}
 	stopOnce sync.Once
@@ -158,17 +163,37 @@ func (r *Runner) stop(ctx context.Context, leaveRunning bool) error {
 				r.dsp.running.Load(), context.Cause(ctx))
 		}
 	}
+	r.leaving.Store(true)
 	// What was enqueued before this is on disk when it is.
 	barrier := r.db.Write(context.WithoutCancel(ctx), func(context.Context, *db.Tx) error { return nil })
-	if client := r.dsp.acks.Load(); client != nil && !leaveRunning && problem == nil {
-		if err := client.Shutdown(); err != nil {
-			r.log.Warn("cannot tell the executor to end; it ends itself when it is idle", "err", err)
-		}
+	if !leaveRunning && problem == nil {
+		r.endExecutor(ctx)
 	}
 	close(r.stopped)
 	r.end()
 	r.parts.Wait()
 	return errors.Join(problem, barrier)
+}
+
+// endExecutor tells the executor, which has no children left, to end, and
+// returns when it has closed the line.
+func (r *Runner) endExecutor(ctx context.Context) {
+	line := r.dsp.attached.Load()
+	if line == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, executorEndTimeout)
+	defer cancel()
+	err := line.client.Shutdown()
+	if err == nil {
+		select {
+		case <-line.broken:
+			return
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	r.log.Warn("the executor was told to end and has not yet; it ends itself when it is idle", "err", err)
 }
 
 // Close ends whoever still follows output; it comes after Stop, when those have
