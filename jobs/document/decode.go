@@ -169,50 +169,43 @@ func (d *decoder) mapping(v *Value, target reflect.Value) bool {
 		return false
 	}
 	t := target.Type()
-	m := reflect.MakeMapWithSize(t, len(v.members))
+	filled := reflect.MakeMapWithSize(t, len(v.members))
 	for i := range v.members {
-		member := &v.members[i]
-		key := reflect.ValueOf(member.Name).Convert(t.Key())
-		if m.MapIndex(key).IsValid() {
-			d.reportTwice(member)
+		m := &v.members[i]
+		key := reflect.ValueOf(m.name).Convert(t.Key())
+		if filled.MapIndex(key).IsValid() {
+			d.reportTwice(m)
 			continue
 		}
 		element := reflect.New(t.Elem()).Elem()
-		d.member(member, element, "")
-		m.SetMapIndex(key, element)
+		d.member(m, element, "")
+		filled.SetMapIndex(key, element)
 	}
-	target.Set(m)
+	target.Set(filled)
 	return true
 }
 
 // structure fills the fields of a struct that v names; the others stay as they
 // are.
 func (d *decoder) structure(v *Value, target reflect.Value, info *typeInfo) {
-	var few [4]uint64 // a set of field numbers, on the stack for up to 256
-	seen := few[:]
-	if n := len(info.fields)/64 + 1; n > len(few) {
-		seen = make([]uint64, n)
-	}
+	seen := make([]bool, len(info.fields))
 	for i := range v.members {
-		member := &v.members[i]
-		f, known := info.fields[member.Name]
-		if !known {
-			d.reportUnknown(member, info)
-			continue
+		m := &v.members[i]
+		switch f, known := info.fields[m.name]; {
+		case !known:
+			d.reportUnknown(m, info)
+		case seen[f.number]:
+			d.reportTwice(m)
+		default:
+			seen[f.number] = true
+			d.member(m, target.FieldByIndex(f.index), f.hint)
 		}
-		word, bit := f.number/64, uint64(1)<<(f.number%64)
-		if seen[word]&bit != 0 {
-			d.reportTwice(member)
-			continue
-		}
-		seen[word] |= bit
-		d.member(member, target.FieldByIndex(f.index), f.hint)
 	}
 }
 
-func (d *decoder) member(member *Member, target reflect.Value, hint string) {
-	d.trail = append(d.trail, step{name: member.Name, index: -1})
-	d.value(&member.Value, target, hint)
+func (d *decoder) member(m *member, target reflect.Value, hint string) {
+	d.trail = append(d.trail, step{name: m.name, index: -1})
+	d.value(&m.value, target, hint)
 	d.trail = d.trail[:len(d.trail)-1]
 }
 
@@ -256,21 +249,23 @@ func (d *decoder) reportType(v *Value, info *typeInfo, hint string) {
 	d.report(v, text)
 }
 
-func (d *decoder) reportUnknown(member *Member, info *typeInfo) {
+// reportUnknown says that no field has the member's name. A name that could not
+// be read is no name to look for.
+func (d *decoder) reportUnknown(m *member, info *typeInfo) {
 	text := "unknown key"
-	if near := DidYouMean(member.Name, info.names); near != "" {
+	if near := DidYouMean(m.name, info.names); near != "" {
 		text += near
 	} else if len(info.names) > 0 {
 		text += "; known are " + strings.Join(info.names, ", ")
 	}
-	if member.Value.kind == Invalid {
-		text = member.Value.text
+	if m.value.kind == Invalid {
+		text = m.value.text
 	}
-	d.reportAt(member.place, d.path().Key(member.Name), text)
+	d.reportAt(m.place, d.path().Key(m.name), text)
 }
 
-func (d *decoder) reportTwice(member *Member) {
-	d.reportAt(member.place, d.path().Key(member.Name), "is given twice; only one can count")
+func (d *decoder) reportTwice(m *member) {
+	d.reportAt(m.place, d.path().Key(m.name), "is given twice; only one can count")
 }
 
 // reportError reports what a type has to say about its own value.

@@ -128,12 +128,12 @@ func (v *Value) places(path Path, into map[Path]place) {
 		v.items[i].places(path.Index(i), into)
 	}
 	for i := range v.members {
-		member := &v.members[i]
-		path := path.Key(member.Name)
+		m := &v.members[i]
+		path := path.Key(m.name)
 		if _, ok := into[path]; !ok {
-			into[path] = member.place
+			into[path] = m.place
 		}
-		member.Value.places(path, into)
+		m.value.places(path, into)
 	}
 }
 

@@ -133,12 +133,12 @@ func TestWideAndDeepKeysCostLittle(t *testing.T) {
 	t.Parallel()
 
 	for name, text := range map[string]string{
-		"dotted.toml": strings.Repeat("a.", document.MaxBytes/2-4) + "a = 1",
-		"header.toml": "[" + strings.Repeat("a.", document.MaxBytes/2-4) + "a]",
-		"indent.yaml": strings.Repeat("- ", document.MaxBytes/2),
-		"flow.yaml":   strings.Repeat("{a: ", document.MaxBytes/4),
-		"tags.yaml":   strings.Repeat("!", document.MaxBytes),
-		"keys.yaml":   strings.Repeat("? ", document.MaxBytes/2),
+		"dotted.toml": strings.Repeat("a.", 1<<19) + "a = 1",
+		"header.toml": "[" + strings.Repeat("a.", 1<<19) + "a]",
+		"indent.yaml": strings.Repeat("- ", 1<<19),
+		"flow.yaml":   strings.Repeat("{a: ", 1<<18),
+		"tags.yaml":   strings.Repeat("!", 1<<20),
+		"keys.yaml":   strings.Repeat("? ", 1<<19),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

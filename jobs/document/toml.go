@@ -40,13 +40,12 @@ func tomlValue(from any, path Path, places map[Path]place) Value {
 	case map[string]any:
 		v.kind = Map
 		for name, value := range from {
-			member := Member{Name: name, Value: tomlValue(value, path.Key(name), places)}
-			member.place = member.Value.place
-			v.members = append(v.members, member)
+			inner := tomlValue(value, path.Key(name), places)
+			v.members = append(v.members, member{place: inner.place, name: name, value: inner})
 		}
 		// The map has lost the order of the text; the places have it.
-		slices.SortFunc(v.members, func(a, b Member) int {
-			return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column), cmp.Compare(a.Name, b.Name))
+		slices.SortFunc(v.members, func(a, b member) int {
+			return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column), cmp.Compare(a.name, b.name))
 		})
 	case []any:
 		v.kind = List

@@ -57,7 +57,7 @@ type typeInfo struct {
 // field is one field of a struct, its own or that of a struct embedded in it.
 type field struct {
 	index []int
-	// number counts the fields of the struct, so that a set of them is small.
+	// number counts the fields of the struct from 0.
 	number int
 	hint   string
 }

@@ -51,20 +51,22 @@ func (k Kind) String() string {
 	}
 }
 
-// Value is one value of a document, with its place. It is read-only.
+// Value is one value of a document, with its place. It is read-only. What lies
+// inside of it is read by Decode.
 type Value struct {
 	place
 	kind    Kind
 	text    string
 	items   []Value
-	members []Member
+	members []member
 }
 
-// Member is one named value of a Map.
-type Member struct {
+// member is one named value of a Map. A name that is written twice is there
+// twice: the decoder reports it.
+type member struct {
 	place
-	Name  string
-	Value Value
+	name  string
+	value Value
 }
 
 // place is where something begins; zero where nobody asked for it.
@@ -78,13 +80,6 @@ func (v *Value) Kind() Kind { return v.kind }
 // Text is the text of a String, the literal of a Number or a Time, "true" or
 // "false".
 func (v *Value) Text() string { return v.text }
-
-// Items are the values of a List.
-func (v *Value) Items() []Value { return v.items }
-
-// Members are the named values of a Map, as written. A name that is written
-// twice is here twice: Decode reports it.
-func (v *Value) Members() []Member { return v.members }
 
 // Decode fills into, which is a pointer, and reports every problem as Problems
 // whose paths begin at this value. It lets an Unmarshaler use the same strict

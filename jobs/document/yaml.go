@@ -115,37 +115,37 @@ func (y *yamlWalk) value(n *yaml.Node, depth int) Value {
 
 // members are the members of a mapping: those written in it, then those of its
 // merge keys that it does not name itself.
-func (y *yamlWalk) members(n *yaml.Node, depth int) []Member {
-	members := make([]Member, 0, len(n.Content)/2)
-	var merged []Member
+func (y *yamlWalk) members(n *yaml.Node, depth int) []member {
+	members := make([]member, 0, len(n.Content)/2)
+	var merged []member
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.ShortTag() == "!!merge" {
 			merged = append(merged, y.merged(key, value, depth)...)
 			continue
 		}
-		member := Member{place: yamlPlace(key), Name: key.Value}
+		m := member{place: yamlPlace(key), name: key.Value}
 		switch tag := key.ShortTag(); {
 		case key.Kind == yaml.ScalarNode && tag == "!!str":
-			member.Value = y.value(value, depth+1)
+			m.value = y.value(value, depth+1)
 		case key.Kind == yaml.ScalarNode:
-			member.Value = invalid(member.place, fmt.Sprintf("a key must be a string; write %q", clip(key.Value)))
+			m.value = invalid(m.place, fmt.Sprintf("a key must be a string; write %q", clip(key.Value)))
 		default:
-			member.Value = invalid(member.place, "a key must be a string, not a list, a map or an alias")
+			m.value = invalid(m.place, "a key must be a string, not a list, a map or an alias")
 		}
-		members = append(members, member)
+		members = append(members, m)
 	}
 	if merged == nil {
 		return members
 	}
 	known := map[string]bool{}
-	for _, member := range members {
-		known[member.Name] = true
+	for _, m := range members {
+		known[m.name] = true
 	}
-	for _, member := range merged {
-		if !known[member.Name] {
-			known[member.Name] = true
-			members = append(members, member)
+	for _, m := range merged {
+		if !known[m.name] {
+			known[m.name] = true
+			members = append(members, m)
 		}
 	}
 	return members
@@ -153,23 +153,23 @@ func (y *yamlWalk) members(n *yaml.Node, depth int) []Member {
 
 // merged are the members that a merge key brings: those of a map, or of several
 // of which the first to name a member wins.
-func (y *yamlWalk) merged(key, value *yaml.Node, depth int) []Member {
+func (y *yamlWalk) merged(key, value *yaml.Node, depth int) []member {
 	switch v := y.value(value, depth); v.kind {
 	case Map:
 		return v.members
 	case List:
-		var members []Member
+		var members []member
 		for _, item := range v.items {
 			if item.kind != Map {
-				return []Member{{place: yamlPlace(key), Name: key.Value, Value: invalid(item.place, "expected a map to merge, got "+item.got())}}
+				return []member{{place: yamlPlace(key), name: key.Value, value: invalid(item.place, "expected a map to merge, got "+item.got())}}
 			}
 			members = append(members, item.members...)
 		}
 		return members
 	case Invalid:
-		return []Member{{place: yamlPlace(key), Name: key.Value, Value: v}}
+		return []member{{place: yamlPlace(key), name: key.Value, value: v}}
 	default:
-		return []Member{{place: yamlPlace(key), Name: key.Value, Value: invalid(v.place, "expected a map to merge, got "+v.got())}}
+		return []member{{place: yamlPlace(key), name: key.Value, value: invalid(v.place, "expected a map to merge, got "+v.got())}}
 	}
 }
 
