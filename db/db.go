@@ -87,6 +87,7 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		MaxBatch: o.MaxBatch, MaxBatchBytes: o.MaxBatchBytes,
 		MaxQueued: o.MaxQueued, MaxQueuedBytes: o.MaxQueuedBytes, Linger: o.Linger,
 	})
+	d.maintenance.start()
 	return d, nil
 }
 

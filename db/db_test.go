@@ -398,6 +398,28 @@ func TestDB(t *testing.T) {
 		}
 	})
 
+	t.Run("MayBeClosedByManyWhileOthersUseIt", func(t *testing.T) {
+		t.Parallel()
+		d, err := db.Open(t.Context(), db.Options{Path: filepath.Join(t.TempDir(), "heroproc.db")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for n := range 20 {
+			wg.Go(func() {
+				for err := error(nil); err == nil; {
+					if err = d.Write(t.Context(), insertRun("a", nil)); err == nil && n%2 == 0 {
+						err = d.Close(t.Context())
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if err := d.Close(t.Context()); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	})
+
 	t.Run("GivesUpAndCountsAtTheEndOfClosesContext", func(t *testing.T) {
 		t.Parallel()
 		d, err := db.Open(t.Context(), db.Options{Path: filepath.Join(t.TempDir(), "heroproc.db")})

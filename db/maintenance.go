@@ -47,14 +47,16 @@ type WALStats struct {
 }
 
 func newMaintenance(conn *connection, log *slog.Logger, soon int64, idle time.Duration) *maintenance {
-	m := &maintenance{
+	return &maintenance{
 		// Room for a checkpoint and a cut; what comes beyond it is not needed.
 		pool: pond.NewPool(1, pond.WithQueueSize(2)),
 		conn: conn, log: log, soon: soon, idle: idle,
 	}
-	m.quiet = time.AfterFunc(idle, m.cut)
-	return m
 }
+
+// start begins to wait for quiet. It comes before the first commit; a log that
+// the last process left is cut even if nobody ever writes.
+func (m *maintenance) start() { m.quiet = time.AfterFunc(m.idle, m.cut) }
 
 // committed notes the size of the log and orders what follows from it. The
 // writer's worker calls it: it does not block.
