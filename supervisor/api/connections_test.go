@@ -90,6 +90,34 @@ func TestAConnectionWaitsForRoom(t *testing.T) {
 	callers.Wait()
 }
 
+func TestLargeRequestsWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	began, finish := make(chan struct{}, 2), make(chan struct{})
+	b := setup(t, &fakeRuns{cancel: func(context.Context, int64) (jobs.Cancelled, error) {
+		began <- struct{}{}
+		<-finish
+		return jobs.Cancelled{}, nil
+	}}, limited(Limits{LargeRequests: 1, CallTimeout: 50 * time.Millisecond}))
+	large := strings.Repeat(" ", smallBytes) + `{"jsonrpc":"2.0","id":1,"method":"run.cancel","params":{"id":1}}`
+	answer := make(chan string)
+	go func() { answer <- b.post(t, large) }()
+	<-began
+	const want = `{"jsonrpc":"2.0","id":null,"error":{"code":-32002,"message":"1 large requests are being worked on already","data":{"retry_after_ms":100}}}`
+	if got := b.post(t, large); got != want {
+		t.Errorf("the second got %s", got)
+	}
+	if _, err := b.client.Info(t.Context()); err != nil {
+		t.Errorf("a small one got %v", err)
+	}
+	close(finish)
+	if got := <-answer; !strings.Contains(got, `"result"`) {
+		t.Errorf("the first got %s", got)
+	}
+	if got := b.post(t, large); !strings.Contains(got, `"result"`) {
+		t.Errorf("the third got %s", got)
+	}
+}
+
 // TestFailure44_Slowloris: who sends a request byte by byte, or not at all, is
 // given up.
 func TestFailure44_Slowloris(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/heroproc/heroproc/jobs"
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
@@ -29,13 +30,14 @@ var pages = sync.Pool{New: func() any {
 	return p
 }}
 
-// maxKeptPage is the largest buffer that is kept: nearly every call fits.
-const maxKeptPage = 64 << 10
+// smallBytes is what nearly every call fits into: the largest buffer that is
+// kept, and the largest request that needs no turn.
+const smallBytes = 64 << 10
 
 func newPage() *page { return pages.Get().(*page) }
 
 func (p *page) release() {
-	if p.Cap() <= maxKeptPage {
+	if p.Cap() <= smallBytes {
 		p.Reset()
 		pages.Put(p)
 	}
@@ -54,6 +56,14 @@ func (p *page) encode(value any) error {
 
 // serveRPC answers POST /rpc.
 func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength < 0 || r.ContentLength > smallBytes {
+		done, refusal := s.turn(r.Context())
+		if refusal != nil {
+			s.refuse(w, r, http.StatusServiceUnavailable, refusal)
+			return
+		}
+		defer done()
+	}
 	in, out := newPage(), newPage()
 	defer in.release()
 	defer out.release()
@@ -68,6 +78,21 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.reply(w, http.StatusOK, out.Bytes())
+}
+
+// turn waits until a large request may be read. It wants to know of the end of
+// the server, because while nothing is read nobody notices that a client has gone.
+func (s *Server) turn(ctx context.Context) (done func(), refusal *rpc.Error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.CallTimeout)
+	defer cancel()
+	select {
+	case s.large <- struct{}{}:
+		return func() { <-s.large }, nil
+	case <-s.waits.stopping.Done():
+		return nil, s.translate(rpc.Path, jobs.ErrStopping)
+	case <-ctx.Done():
+		return nil, busy(fmt.Sprintf("%d large requests are being worked on already", s.limits.LargeRequests))
+	}
 }
 
 // receive reads a body of bounded size in bounded time.

@@ -12,6 +12,10 @@ type Limits struct {
 	// RequestBytes bounds the body of one request; default 8 MiB, which is a graph
 	// of 10,000 jobs with 800 bytes each.
 	RequestBytes int64
+	// LargeRequests bounds how many requests of more than 64 KiB are worked on at
+	// once, and so the memory of all of them; default 16. The next one waits for its
+	// turn, at most CallTimeout.
+	LargeRequests int
 	// AnswerBytes ends a batch: once its answers have grown beyond it, what is left
 	// is refused and not done. Default 64 MiB.
 	AnswerBytes int
@@ -44,6 +48,7 @@ type Limits struct {
 // withDefaults fills in what is zero and refuses what cannot work.
 func (l Limits) withDefaults() (Limits, error) {
 	l.RequestBytes = cmp.Or(l.RequestBytes, 8<<20)
+	l.LargeRequests = cmp.Or(l.LargeRequests, 16)
 	l.AnswerBytes = cmp.Or(l.AnswerBytes, 64<<20)
 	l.Batch = cmp.Or(l.Batch, 100)
 	l.Connections = cmp.Or(l.Connections, 1024)
@@ -54,7 +59,7 @@ func (l Limits) withDefaults() (Limits, error) {
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, 30*time.Second)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, 2*time.Minute)
 	switch {
-	case min(l.RequestBytes, int64(l.AnswerBytes), int64(l.Batch), int64(l.Connections), int64(l.Waits)) < 0,
+	case min(l.RequestBytes, int64(l.LargeRequests), int64(l.AnswerBytes), int64(l.Batch), int64(l.Connections), int64(l.Waits)) < 0,
 		min(l.HeaderTimeout, l.BodyTimeout, l.CallTimeout, l.WriteTimeout, l.IdleTimeout) < 0:
 		return l, fmt.Errorf("a limit of the API is below zero: %+v", l)
 	case l.Waits >= l.Connections:

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -63,12 +64,19 @@ func decodeParams[P any](text []byte, into *P) error {
 		return paramsError{document.Problems{{Text: "the parameters are a list, and no method takes them by position: " +
 			`send an object, such as {"id": 1}`}}}
 	}
-	return asParams(document.JSON(text, into))
+	err := document.JSON(text, into)
+	if content, ok := any(into).(interface{ Validate() error }); ok && err != nil {
+		// The handler will not come to look at the content: its problems are told
+		// together with those of the shape.
+		err = document.Join(err, content.Validate())
+	}
+	return asParams(err)
 }
 
 // asParams marks problems as being about the shape of the parameters.
 func asParams(err error) error {
-	if problems, ok := err.(document.Problems); ok {
+	var problems document.Problems
+	if errors.As(err, &problems) {
 		return paramsError{problems}
 	}
 	return err

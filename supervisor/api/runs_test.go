@@ -80,6 +80,15 @@ func TestSubmit(t *testing.T) {
 		}
 	})
 
+	t.Run("tells the problems of the content together with those of the shape", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, &fakeRuns{})
+		refusal := b.refusal(t, "run.submit", `{"jobs":{"a":{"command":["x"],"needs":["b"],"timeout":5}}}`)
+		if refusal.Data == nil || len(refusal.Data.Problems) != 2 || refusal.Code != rpc.CodeInvalidParams {
+			t.Errorf("got %v %+v", refusal, refusal.Data)
+		}
+	})
+
 	t.Run("tells the problems of the content as such", func(t *testing.T) {
 		t.Parallel()
 		cycle := document.Problems{{Path: "jobs.a.needs", Text: "a cycle: a → b → a"}, {Path: "jobs.c", Text: "no command"}}

@@ -81,7 +81,9 @@ type Server struct {
 	http        *http.Server
 	methods     map[string]Method
 	waits       *waits
-	counters    counters
+	// large has a place for each large request that is worked on.
+	large    chan struct{}
+	counters counters
 }
 
 // counters count the calls since the start.
@@ -107,6 +109,7 @@ func Listen(config Config) (*Server, error) {
 		connections: newConnections(bound, limits.Connections),
 		methods:     make(map[string]Method),
 		waits:       newWaits(limits.Waits),
+		large:       make(chan struct{}, limits.LargeRequests),
 	}
 	for _, method := range Methods() {
 		s.methods[method.Name] = method

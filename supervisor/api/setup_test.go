@@ -125,12 +125,17 @@ func setup(t testing.TB, runs *fakeRuns, options ...option) *bench {
 	t.Helper()
 	b := &bench{runs: runs, log: new(safeBuffer), served: make(chan error, 1), asked: make(chan bool, 1)}
 	config := Config{
-		Socket:   filepath.Join(privateDir(t), "rpc.sock"),
-		Runs:     runs,
-		DB:       fakeDB{},
-		Info:     func() rpc.Info { return rpc.Info{Home: "/home", Instance: "one"} },
-		Shutdown: func(leaveRunning bool) { b.asked <- leaveRunning },
-		Logger:   slog.New(slog.NewTextHandler(b.log, nil)),
+		Socket: filepath.Join(privateDir(t), "rpc.sock"),
+		Runs:   runs,
+		DB:     fakeDB{},
+		Info:   func() rpc.Info { return rpc.Info{Home: "/home", Instance: "one"} },
+		Shutdown: func(leaveRunning bool) {
+			select {
+			case b.asked <- leaveRunning:
+			default:
+			}
+		},
+		Logger: slog.New(slog.NewTextHandler(b.log, nil)),
 	}
 	for _, o := range options {
 		o(&config, nil)
