@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -66,6 +67,8 @@ type daemon struct {
 	db     *db.DB
 	runner *jobs.Runner
 	server *api.Server
+	// serving is the goroutine in which the server answers.
+	serving sync.WaitGroup
 	// stop takes the wish to end, from whoever has it first.
 	stop chan stopRequest
 }
@@ -86,8 +89,7 @@ func (c *cli) runDaemon(ctx context.Context, home Home, settings Settings) error
 	if err := d.open(context.WithoutCancel(ctx), settings); err != nil {
 		return errors.Join(err, d.close(context.WithoutCancel(ctx), true))
 	}
-	go d.announce(ctx, c.stdout)
-	request := d.awaitStop(ctx)
+	request := d.awaitStop(ctx, c.stdout)
 	d.logger.Info("stopping", "because", request.because, "leave_running", request.leaveRunning)
 
 	hurry, done := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
@@ -96,10 +98,16 @@ func (c *cli) runDaemon(ctx context.Context, home Home, settings Settings) error
 		d.logger.Warn("told twice: waiting for nobody any more; what is still being ended is left to the executor")
 	})()
 	err := errors.Join(request.failure, d.close(hurry, request.leaveRunning))
-	if err == nil {
+	switch {
+	case err == nil:
 		d.logger.Info("stopped")
+		return nil
+	case hurry.Err() != nil:
+		// It was not the command that was interrupted, but the stop.
+		return errors.New("stopped in a hurry: " + err.Error())
+	default:
+		return err
 	}
-	return err
 }
 
 // open builds the parts from the ground up.
@@ -141,11 +149,11 @@ func (d *daemon) open(ctx context.Context, settings Settings) (err error) {
 		return err
 	}
 	d.runner.Start()
-	go func() {
+	d.serving.Go(func() {
 		if err := d.server.Serve(); err != nil {
 			d.request(stopRequest{because: "the API failed", leaveRunning: true, failure: err})
 		}
-	}()
+	})
 	return nil
 }
 
@@ -154,13 +162,16 @@ func (d *daemon) open(ctx context.Context, settings Settings) (err error) {
 // those who wait for a run hear of its end.
 func (d *daemon) close(ctx context.Context, leaveRunning bool) error {
 	var errs []error
-	if d.runner != nil {
-		errs = append(errs, d.runner.Stop(ctx, leaveRunning))
-	}
 	if d.server != nil {
+		// The runner was started as soon as there was a server.
+		errs = append(errs, d.runner.Stop(ctx, leaveRunning))
 		serverCtx, cancel := context.WithTimeout(ctx, serverStopTimeout)
 		defer cancel()
 		errs = append(errs, d.server.Shutdown(serverCtx))
+		d.serving.Wait()
+	}
+	if d.runner != nil {
+		errs = append(errs, d.runner.Close())
 	}
 	if d.db != nil {
 		// Not even somebody in a hurry wants to lose what was written last.
@@ -174,8 +185,17 @@ func (d *daemon) close(ctx context.Context, leaveRunning bool) error {
 	return errors.Join(errs...)
 }
 
-// awaitStop returns when somebody wants the daemon to end.
-func (d *daemon) awaitStop(ctx context.Context) stopRequest {
+// awaitStop returns when somebody wants the daemon to end. Until then it only
+// prints one line, when the daemon has recovered and is ready: whoever has
+// started it need not ask.
+func (d *daemon) awaitStop(ctx context.Context, out io.Writer) stopRequest {
+	select {
+	case <-d.runner.Recovered():
+		fmt.Fprintf(out, "heroproc %s is ready: home %s, pid %d\n", version, d.home.Path, os.Getpid())
+	case request := <-d.stop:
+		return request
+	case <-ctx.Done():
+	}
 	select {
 	case request := <-d.stop:
 		return request
@@ -195,16 +215,6 @@ func (d *daemon) request(r stopRequest) {
 // shutdown is what system.shutdown does.
 func (d *daemon) shutdown(leaveRunning bool) {
 	d.request(stopRequest{because: "asked by system.shutdown", leaveRunning: leaveRunning})
-}
-
-// announce prints one line when the daemon has recovered and is ready: whoever
-// has started it need not ask.
-func (d *daemon) announce(ctx context.Context, out io.Writer) {
-	select {
-	case <-d.runner.Recovered():
-		fmt.Fprintf(out, "heroproc %s is ready: home %s, pid %d\n", version, d.home.Path, os.Getpid())
-	case <-ctx.Done():
-	}
 }
 
 // info answers what system.info says.

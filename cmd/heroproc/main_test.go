@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,15 +97,37 @@ type daemonProcess struct {
 
 // start returns when the daemon has said that it is ready.
 func (p *daemonProcess) start(args ...string) error {
+	var log strings.Builder
+	if err := p.startWith(&log, args); err != nil {
+		return fmt.Errorf("%w; it logged:\n%s", err, log.String())
+	}
+	return nil
+}
+
+// startLogged is start for somebody who reads the daemon's log.
+func (p *daemonProcess) startLogged(t *testing.T) *bufio.Reader {
+	t.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { reader.Close() })
+	defer writer.Close() // the daemon has it now
+	if err := p.startWith(writer, nil); err != nil {
+		t.Fatal(err)
+	}
+	return bufio.NewReader(reader)
+}
+
+func (p *daemonProcess) startWith(log io.Writer, args []string) error {
 	binary, err := exec.LookPath("heroproc")
 	if err != nil {
 		return err
 	}
-	var log strings.Builder
 	p.cmd = exec.Command(binary, append([]string{"daemon"}, args...)...)
 	p.cmd.Dir = p.dir
 	p.cmd.Env = append(os.Environ(), "HEROPROC_HOME="+p.home, "HEROPROC_SOCKET=")
-	p.cmd.Stderr = &log
+	p.cmd.Stderr = log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -114,7 +137,7 @@ func (p *daemonProcess) start(args ...string) error {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || !strings.Contains(line, "is ready") {
-		return errors.Join(fmt.Errorf("the daemon did not become ready: it printed %q and logged %s", line, log.String()), err, p.kill())
+		return errors.Join(fmt.Errorf("the daemon did not become ready: it printed %q", line), err, p.kill())
 	}
 	return nil
 }
