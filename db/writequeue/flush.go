@@ -71,7 +71,7 @@ func (q *Queue[T]) flush() {
 	began := q.cut()
 	if len(q.batch) == 0 {
 		// Stop has given up what this flush was ordered for.
-		q.finish(began, time.Now())
+		q.finish()
 		return
 	}
 	// What happens in a deferred call happens even if an item ends the worker's
@@ -83,11 +83,11 @@ func (q *Queue[T]) flush() {
 				q.errs[i] = fmt.Errorf("internal error: flushing the batch panicked: %v", v)
 			}
 		}
-		flushed := time.Now()
+		q.count(time.Since(began))
 		for i := range q.batch {
 			q.answer(q.batch[i], q.errs[i])
 		}
-		q.finish(began, flushed)
+		q.finish()
 	}()
 	q.options.Flush(q.values, q.errs)
 }
@@ -158,12 +158,19 @@ func (q *Queue[T]) answer(e entry[T], err error) {
 	e.Done(err)
 }
 
-// finish counts the batch, lets go of it and asks for the next one.
-func (q *Queue[T]) finish(began, flushed time.Time) {
+// count adds the batch to the counters, before anybody is answered who might
+// look at them.
+func (q *Queue[T]) count(took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stats.flushed(q.errs, took)
+}
+
+// finish lets go of the batch and asks for the next one.
+func (q *Queue[T]) finish() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	q.stats.flushed(q.errs, flushed.Sub(began))
 	clear(q.batch)
 	clear(q.values)
 	clear(q.errs)

@@ -33,11 +33,8 @@ type counters struct {
 	wait, flush, flushMax                 time.Duration
 }
 
-// flushed counts one batch by its answers; a batch of none is not one.
+// flushed counts one batch by its answers.
 func (c *counters) flushed(errs []error, took time.Duration) {
-	if len(errs) == 0 {
-		return
-	}
 	c.batches++
 	c.items += uint64(len(errs))
 	for _, err := range errs {
