@@ -77,7 +77,7 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	if d.readers, err = readers.New(idle, o.ReadQueue); err != nil {
 		return nil, err
 	}
-	d.maintenance = newMaintenance(maintenanceConns[0], o.Logger, pages/4, o.Idle)
+	d.maintenance = newMaintenance(maintenanceConns[0], o.Logger, pages, o.Idle)
 	w, err := newWriter(writerConns[0], o.Logger, d.maintenance.committed)
 	if err != nil {
 		return nil, err

@@ -23,9 +23,11 @@ type maintenance struct {
 	pool pond.Pool
 	conn *connection
 	log  *slog.Logger
-	// soon is the number of pages not yet copied that starts a checkpoint.
-	soon int64
-	idle time.Duration
+	// soon is the number of pages not yet copied that starts a checkpoint. At
+	// limit pages the writer tries at each commit, and two at once would only
+	// turn each other away.
+	soon, limit int64
+	idle        time.Duration
 	// quiet fires when nothing has been written for the idle time.
 	quiet *time.Timer
 	// copying is set while a passive checkpoint is ordered or runs.
@@ -46,11 +48,11 @@ type WALStats struct {
 	CheckpointMax       time.Duration
 }
 
-func newMaintenance(conn *connection, log *slog.Logger, soon int64, idle time.Duration) *maintenance {
+func newMaintenance(conn *connection, log *slog.Logger, limit int64, idle time.Duration) *maintenance {
 	return &maintenance{
 		// Room for a checkpoint and a cut; what comes beyond it is not needed.
 		pool: pond.NewPool(1, pond.WithQueueSize(2)),
-		conn: conn, log: log, soon: soon, idle: idle,
+		conn: conn, log: log, soon: limit / 4, limit: limit, idle: idle,
 	}
 }
 
@@ -65,7 +67,7 @@ func (m *maintenance) committed(c checkpoint) {
 	m.stats.Pages, m.stats.Backfilled = c.pages, c.backfilled
 	m.mu.Unlock()
 	m.quiet.Reset(m.idle)
-	if c.pages-c.backfilled < m.soon || !m.copying.CompareAndSwap(false, true) {
+	if c.pages-c.backfilled < m.soon || c.pages >= m.limit || !m.copying.CompareAndSwap(false, true) {
 		return
 	}
 	_, ordered := m.pool.TrySubmit(func() {

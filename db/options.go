@@ -43,7 +43,8 @@ type Options struct {
 	// WALLimit is the size in bytes at which the writer itself empties the
 	// write-ahead log, 64 MiB by default. A quarter of it makes the maintenance
 	// worker do so beside the writer; the limit is met only when that cannot
-	// keep up.
+	// keep up, and passed only while a reader still needs the log or the worker
+	// is at it.
 	WALLimit int64
 	// Idle is how long nothing must have been written before the write-ahead
 	// log is cut to nothing, 10 s by default.
