@@ -48,10 +48,12 @@ type house struct {
 	*Runner
 	db   *db.DB
 	home string
+	// window is how many queued jobs it holds in memory; 0 is the default.
+	window int
 }
 
 // newHouse starts a runner; its parts are ended with the test.
-func newHouse(t testing.TB, slots int) *house {
+func newHouse(t testing.TB, slots int, change ...func(*house)) *house {
 	t.Helper()
 	// Not t.TempDir: the sockets' paths have to stay short.
 	home, err := os.MkdirTemp("", "hp")
@@ -60,6 +62,9 @@ func newHouse(t testing.TB, slots int) *house {
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
 	h := &house{home: home}
+	for _, c := range change {
+		c(h)
+	}
 	h.open(t, slots)
 	t.Cleanup(func() { h.close(t, false) })
 	return h
@@ -74,8 +79,9 @@ func (h *house) open(t testing.TB, slots int) {
 		t.Fatal(err)
 	}
 	h.Runner, err = New(Config{
-		DB: h.db, Home: h.home, Slots: slots,
-		Executor: []string{"env", executorRole + "=1", os.Args[0]},
+		DB: h.db, Home: h.home, Slots: slots, Window: h.window,
+		// The race detector makes a process rest for a second before it ends.
+		Executor: []string{"env", executorRole + "=1", "GORACE=atexit_sleep_ms=0", os.Args[0]},
 	})
 	if err != nil {
 		t.Fatal(err)

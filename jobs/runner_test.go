@@ -265,11 +265,7 @@ func (h *house) awaitLine(t *testing.T, run int64, want string) {
 // However many wait, memory holds a window of them, and each runs once.
 func TestALongQueueRunsOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, 4)
-	w := h.rec.queue
-	w.mu.Lock()
-	w.max = 8
-	w.mu.Unlock()
+	h := newHouse(t, 4, func(h *house) { h.window = 8 })
 	marks := filepath.Join(h.home, "marks")
 	var runs []spec.Run
 	for range 100 {
