@@ -276,7 +276,7 @@ func newLogger(out io.Writer, settings Settings) *slog.Logger {
 	case settings.Log.Format == "json":
 		return slog.New(slog.NewJSONHandler(out, options))
 	case settings.Log.Format == "auto" && isTerminal(out):
-		return slog.New(tint.NewHandler(out, &tint.Options{
+		return slog.New(tint.NewTextHandler(out, &tint.Options{
 			Level: settings.Log.Level, TimeFormat: time.TimeOnly, NoColor: !hasColours(out),
 		}))
 	default:
