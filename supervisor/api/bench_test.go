@@ -20,15 +20,15 @@ func oneRun(_ context.Context, id int64) (jobs.RunDetail, error) {
 	return jobs.RunDetail{
 		Run: db.Run{
 			ID: id, UID: "0190a8f0-7c4e-7a54-b0a1-3d5a3a1e7c11", Name: "hello", Context: "core", Tags: `["nightly"]`,
-			State: "succeeded", ReasonCode: "succeeded", ReasonText: "every job succeeded", CreatedAt: 1, StartedAt: ptr[int64](2), FinishedAt: ptr[int64](3),
+			State: "succeeded", ReasonCode: "succeeded", ReasonText: "every job succeeded", CreatedAt: 1, StartedAt: new(int64(2)), FinishedAt: new(int64(3)),
 		},
-		ExitCode: ptr(0),
+		ExitCode: new(0),
 		Jobs: []jobs.JobDetail{{
 			Job: db.Job{
 				ID: 1, RunID: id, Name: "main", State: "succeeded", ReasonCode: "succeeded", ReasonText: "exit code 0",
-				Attempt: 1, Action: `{"command":["echo","hello"],"dir":"/tmp"}`, CreatedAt: 1, ExitCode: ptr[int64](0),
+				Attempt: 1, Action: `{"command":["echo","hello"],"dir":"/tmp"}`, CreatedAt: 1, ExitCode: new(int64(0)),
 			},
-			Attempts: []db.Attempt{{ID: 1, Number: 1, PID: ptr[int64](4711), CreatedAt: 1, StartedAt: ptr[int64](2), FinishedAt: ptr[int64](3)}},
+			Attempts: []db.Attempt{{ID: 1, Number: 1, PID: new(int64(4711)), CreatedAt: 1, StartedAt: new(int64(2)), FinishedAt: new(int64(3))}},
 		}},
 	}, nil
 }

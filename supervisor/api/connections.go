@@ -13,7 +13,7 @@ import (
 // becomes of it.
 type connections struct {
 	net.Listener
-	max int
+	most int
 
 	mu sync.Mutex
 	// changed is told when one has become idle or has gone.
@@ -27,8 +27,8 @@ type connections struct {
 	evicted uint64
 }
 
-func newConnections(listener net.Listener, max int) *connections {
-	c := &connections{Listener: listener, max: max, open: make(map[net.Conn]*list.Element)}
+func newConnections(listener net.Listener, most int) *connections {
+	c := &connections{Listener: listener, most: most, open: make(map[net.Conn]*list.Element)}
 	c.changed.L = &c.mu
 	return c
 }
@@ -53,7 +53,7 @@ func (c *connections) Accept() (net.Conn, error) {
 func (c *connections) admit(conn net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.open) >= c.max && !c.closing {
+	for len(c.open) >= c.most && !c.closing {
 		if oldest := c.idle.Front(); oldest != nil {
 			c.closeIdle(oldest)
 			c.evicted++

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,18 +30,19 @@ func TestFailure43_ThousandsOfConnections(t *testing.T) {
 	b := setup(t, &fakeRuns{})
 	most := b.limits.Connections
 	for range idle {
-		conn, err := net.Dial("unix", b.config.Socket)
-		for errors.Is(err, syscall.EAGAIN) {
-			// The kernel's queue is full: the server is behind with accepting.
-			conn, err = net.Dial("unix", b.config.Socket)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		dialSoon(t, b)
 		if open, _ := b.connections.count(); open > most {
 			t.Fatalf("%d connections are open, and may be %d", open, most)
 		}
+	}
+	// The kernel lets connections in by their order: when this one is answered, all
+	// those before it were accepted.
+	last := dialSoon(t, b)
+	if _, err := io.WriteString(last, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := http.ReadResponse(bufio.NewReader(last), nil); err != nil {
+		t.Fatal(err)
 	}
 	var group sync.WaitGroup
 	for range callers {
@@ -58,6 +60,22 @@ func TestFailure43_ThousandsOfConnections(t *testing.T) {
 	if err != nil || stats.API.Connections > most || stats.API.Evicted < idle-uint64(most) {
 		t.Errorf("got %+v, %v", stats.API, err)
 	}
+}
+
+// dialSoon connects as soon as the kernel's queue has room: while it has not, the
+// server is behind with accepting.
+func dialSoon(t *testing.T, b *bench) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", b.config.Socket)
+	for errors.Is(err, syscall.EAGAIN) {
+		runtime.Gosched()
+		conn, err = net.Dial("unix", b.config.Socket)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 func TestAConnectionWaitsForRoom(t *testing.T) {

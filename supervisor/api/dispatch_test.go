@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -224,7 +225,8 @@ func TestFailure44_MalformedRPC(t *testing.T) {
 	t.Run("a request of 20 MB by the client", func(t *testing.T) {
 		t.Parallel()
 		err := b.client.Call(t.Context(), "run.submit", json.RawMessage(`{"name":"`+strings.Repeat("x", 20_000_000)+`"}`), nil)
-		if refused, ok := err.(*rpc.Error); !ok || refused.Code != rpc.CodeInvalidRequest {
+		var refused *rpc.Error
+		if !errors.As(err, &refused) || refused.Code != rpc.CodeInvalidRequest {
 			t.Errorf("got %v", err)
 		}
 	})

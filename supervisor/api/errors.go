@@ -16,6 +16,8 @@ import (
 var (
 	// errPanic: a handler panicked; the log has it already.
 	errPanic = errors.New("panic")
+	// errGone: the client of a stream reads no more, or not fast enough.
+	errGone = errors.New("the client reads no more")
 	// errManyWaits: Limits.Waits is reached.
 	errManyWaits = errors.New("too many calls wait for a run or follow output already")
 )
@@ -56,9 +58,10 @@ func (s *Server) translate(method string, err error) *rpc.Error {
 	case db.IsStorage(err):
 		s.logger.Error("the storage refused", "method", method, "err", err)
 		return &rpc.Error{Code: rpc.CodeStorage, Message: err.Error()}
-	case errors.Is(err, jobs.ErrStopping), errors.Is(err, db.ErrClosed), errors.Is(err, context.Canceled):
-		// A caller who cancelled has gone and reads no answer; whoever is left is
-		// there when the server ends.
+	case errors.Is(err, jobs.ErrStopping), errors.Is(err, db.ErrClosed),
+		errors.Is(err, context.Canceled), errors.Is(err, errGone):
+		// A caller who has gone reads no answer; whoever is left is there when the
+		// server ends.
 		return &rpc.Error{Code: rpc.CodeShuttingDown, Message: "the daemon is shutting down"}
 	default:
 		if !errors.Is(err, errPanic) {

@@ -43,7 +43,8 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 	case sent:
-		s.translate(r.URL.Path, err)
+		// There is no place left for an answer: what is worth a log line gets it.
+		_ = s.translate(r.URL.Path, err)
 		panic(http.ErrAbortHandler)
 	default:
 		s.refuseOutput(w, r, err)
@@ -97,9 +98,6 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, query jobs.O
 		}
 	}
 }
-
-// errGone: the client reads no more, or not fast enough.
-var errGone = errors.New("the client reads no more")
 
 // gather takes lines into the outbox until the last, and says why it was the
 // last. It runs on a goroutine of its own, so that it must not panic.

@@ -208,6 +208,10 @@ func TestOutput(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		<-ended
+		b.end(t)
+		if b.log.String() != "" {
+			t.Errorf("it is nobody's fault, and the log has %s", b.log)
+		}
 	})
 
 	t.Run("ends when the server ends", func(t *testing.T) {

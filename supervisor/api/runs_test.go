@@ -19,8 +19,6 @@ import (
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 var hello = spec.Run{Name: "hello", Jobs: map[string]spec.Job{"main": {Action: spec.Action{Command: []string{"echo", "hello"}}}}}
 
 func TestSubmit(t *testing.T) {
@@ -66,7 +64,7 @@ func TestSubmit(t *testing.T) {
 	t.Run("tells every problem of the shape with its path", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, &fakeRuns{})
-		refusal := b.refusal(t, "run.submit", `{"jobs":{"a":{"command":"echo hi","timeout":5,"comand":[]}},"nmae":"x"}`)
+		refusal := b.refusal(t, "run.submit", `{"jobs":{"a":{"command":"echo hi","timeout":5,"comand":[]}},"nome":"x"}`)
 		if refusal.Code != rpc.CodeInvalidParams || refusal.Data == nil {
 			t.Fatalf("got %v", refusal)
 		}
@@ -75,7 +73,7 @@ func TestSubmit(t *testing.T) {
 			paths = append(paths, problem.Path)
 		}
 		slices.Sort(paths)
-		if diff := cmp.Diff([]string{"jobs.a.comand", "jobs.a.command", "jobs.a.timeout", "nmae"}, paths); diff != "" {
+		if diff := cmp.Diff([]string{"jobs.a.comand", "jobs.a.command", "jobs.a.timeout", "nome"}, paths); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -240,14 +238,14 @@ func TestRunShowHasEverything(t *testing.T) {
 	t.Parallel()
 	detail := jobs.RunDetail{
 		Run: db.Run{
-			ID: 3, UID: "u", Name: "n", Context: "core", Tags: `["x"]`, Key: ptr("k"), State: "failed", ReasonCode: "exit_code",
-			ReasonText: "exit code 7", TimeoutMs: ptr[int64](60_000), CreatedAt: 1_700_000_000_123, StartedAt: ptr[int64](1_700_000_000_200),
+			ID: 3, UID: "u", Name: "n", Context: "core", Tags: `["x"]`, Key: new("k"), State: "failed", ReasonCode: "exit_code",
+			ReasonText: "exit code 7", TimeoutMs: new(int64(60_000)), CreatedAt: 1_700_000_000_123, StartedAt: new(int64(1_700_000_000_200)),
 		},
-		ExitCode: ptr(7),
+		ExitCode: new(7),
 		Jobs: []jobs.JobDetail{{
-			Job:      db.Job{ID: 4, RunID: 3, Name: "main", State: "failed", Attempt: 1, Failures: 1, Action: `{"command":["false"]}`, ExitCode: ptr[int64](7)},
+			Job:      db.Job{ID: 4, RunID: 3, Name: "main", State: "failed", Attempt: 1, Failures: 1, Action: `{"command":["false"]}`, ExitCode: new(int64(7))},
 			Needs:    []string{"a"},
-			Attempts: []db.Attempt{{ID: 5, Number: 1, PID: ptr[int64](99), StderrTail: []byte("bad \xff"), ExitCode: ptr[int64](7)}},
+			Attempts: []db.Attempt{{ID: 5, Number: 1, PID: new(int64(99)), StderrTail: []byte("bad \xff"), ExitCode: new(int64(7))}},
 		}},
 	}
 	b := setup(t, &fakeRuns{run: func(context.Context, int64) (jobs.RunDetail, error) { return detail, nil }})
@@ -334,9 +332,9 @@ func TestWait(t *testing.T) {
 	t.Run("answers the outcome of a run that is final", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, &fakeRuns{wait: func(_ context.Context, id int64) (jobs.Outcome, error) {
-			return jobs.Outcome{ID: id, State: jobs.RunFailed, ExitCode: ptr(3), Reason: jobs.Reason{Code: "exit_code", Text: "exit code 3"}}, nil
+			return jobs.Outcome{ID: id, State: jobs.RunFailed, ExitCode: new(3), Reason: jobs.Reason{Code: "exit_code", Text: "exit code 3"}}, nil
 		}})
-		want := rpc.WaitResult{ID: 5, State: "failed", ExitCode: ptr(3), Reason: rpc.Reason{Code: "exit_code", Text: "exit code 3"}}
+		want := rpc.WaitResult{ID: 5, State: "failed", ExitCode: new(3), Reason: rpc.Reason{Code: "exit_code", Text: "exit code 3"}}
 		result, err := b.client.Wait(t.Context(), 5)
 		if diff := cmp.Diff(want, result); diff != "" || err != nil {
 			t.Error(diff, err)

@@ -122,7 +122,7 @@ func Listen(config Config) (*Server, error) {
 		IdleTimeout:       limits.IdleTimeout,
 		ConnContext:       s.greet,
 		ConnState:         s.connections.follow,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
 	return s, nil
 }
@@ -164,10 +164,11 @@ type strangerKey struct{}
 
 // greet asks the kernel who has connected.
 func (s *Server) greet(ctx context.Context, conn net.Conn) context.Context {
-	if mayCall(conn) {
+	peer := peerOf(conn)
+	if mayCall(peer) {
 		return ctx
 	}
-	s.logger.Warn("refused a caller of another user")
+	s.logger.Warn("a caller of another user is refused", "peer", peer)
 	return context.WithValue(ctx, strangerKey{}, true)
 }
 
@@ -211,7 +212,7 @@ func (s *Server) survive(w http.ResponseWriter, r *http.Request) {
 	if fault == nil {
 		return
 	}
-	if fault == http.ErrAbortHandler {
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(fault)
 	}
 	err := s.panicked(r.URL.Path, fault)

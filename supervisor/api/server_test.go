@@ -139,7 +139,7 @@ func TestShutdown(t *testing.T) {
 		<-began
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := b.Server.Shutdown(over); !errors.Is(err, context.Canceled) {
+		if err := b.Shutdown(over); !errors.Is(err, context.Canceled) {
 			t.Errorf("Shutdown says %v", err)
 		}
 		if err := <-answer; !errors.Is(err, client.ErrNoDaemon) {

@@ -162,7 +162,7 @@ func (b *bench) end(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := b.Server.Shutdown(ctx); err != nil {
+	if err := b.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
 	select {
@@ -179,7 +179,8 @@ func (b *bench) end(t testing.TB) {
 	}
 }
 
-// privateDir is a directory like a home: ours alone, with a short path.
+// privateDir is a directory like a home, ours alone. Its path is short: that of a
+// socket has 107 bytes, and t.TempDir has the name of the test in it.
 func privateDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "api")

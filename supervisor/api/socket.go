@@ -148,23 +148,29 @@ func (s *socket) Close() error {
 	return s.err
 }
 
-// mayCall tells whether the process at the other end may use the API: one of our
-// own user, or root. It is asked of the kernel, at the time of the connect.
-func mayCall(conn net.Conn) bool {
+// peerOf asks the kernel who was at the other end when it connected. Where that
+// cannot be told, the answer is nil.
+func peerOf(conn net.Conn) *unix.Ucred {
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
-		return false
+		return nil
 	}
 	raw, err := unixConn.SyscallConn()
 	if err != nil {
-		return false
+		return nil
 	}
-	allowed := false
-	err = raw.Control(func(fd uintptr) {
-		peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-		allowed = err == nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
-	})
-	return err == nil && allowed
+	var peer *unix.Ucred
+	failed := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if failed != nil || err != nil {
+		return nil
+	}
+	return peer
+}
+
+// mayCall tells whether a peer may use the API: a process of our own user, or of
+// root. Its pid says nothing: the number may be somebody else's by now.
+func mayCall(peer *unix.Ucred) bool {
+	return peer != nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
 }
 
 // owner is the uid that a file belongs to.

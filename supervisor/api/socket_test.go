@@ -281,6 +281,9 @@ func TestFailure49_WhoIsCalling(t *testing.T) {
 	if text := call(t, b, 65534); !strings.Contains(text, "403 Forbidden") || !strings.Contains(text, want) {
 		t.Errorf("a stranger got %s", text)
 	}
+	if log := b.log.String(); !strings.Contains(log, "a caller of another user is refused") || !strings.Contains(log, "Uid:65534") {
+		t.Errorf("the log has %s", log)
+	}
 	if text := call(t, b, 0); !strings.Contains(text, "200 OK") {
 		t.Errorf("root got %s", text)
 	}

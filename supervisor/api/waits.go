@@ -14,8 +14,8 @@ type waits struct {
 	stop     context.CancelFunc
 }
 
-func newWaits(max int) *waits {
-	w := &waits{slots: make(chan struct{}, max)}
+func newWaits(most int) *waits {
+	w := &waits{slots: make(chan struct{}, most)}
 	w.stopping, w.stop = context.WithCancel(context.Background())
 	return w
 }

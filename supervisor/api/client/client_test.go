@@ -17,6 +17,7 @@ import (
 
 	"github.com/heroproc/heroproc/supervisor/api/client"
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
+	"golang.org/x/sys/unix"
 )
 
 // daemon is a stand-in that answers what its handler says.
@@ -131,6 +132,29 @@ func TestASocketOfOthersSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := client.New(d.socket).Info(t.Context()); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestASocketWhoseQueueIsFullIsBusy(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "full")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: socket}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = client.New(socket).Info(t.Context())
+	var refused *rpc.Error
+	if !errors.As(err, &refused) || refused.Code != rpc.CodeBusy || refused.Data.RetryAfterMs != 100 {
 		t.Errorf("got %v", err)
 	}
 }

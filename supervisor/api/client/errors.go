@@ -22,6 +22,11 @@ var (
 	ErrCut = errors.New("the output was cut off: the daemon went away or could not read on")
 )
 
+// dialAgainMs is what a caller is told to wait when the socket's queue is full:
+// it holds some thousand connections, and the daemon lets in tens of thousands a
+// second.
+const dialAgainMs = 100
+
 // lostError names the socket in a transport's error and tells what would help.
 func lostError(socket string, err error) error {
 	if request := new(url.Error); errors.As(err, &request) {
@@ -38,6 +43,13 @@ func lostError(socket string, err error) error {
 		return fmt.Errorf("%w: nobody listens on %s", ErrNoDaemon, socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s may be used only by its owner: %w", socket, fs.ErrPermission)
+	case errors.Is(err, syscall.EAGAIN):
+		// The kernel says for the daemon what the daemon would say itself.
+		return &rpc.Error{
+			Code:    rpc.CodeBusy,
+			Message: fmt.Sprintf("more programs connect to %s than the daemon can let in; try again", socket),
+			Data:    &rpc.ErrorData{RetryAfterMs: dialAgainMs},
+		}
 	case isDial(err):
 		return fmt.Errorf("cannot connect to %s: %w", socket, err)
 	default:
