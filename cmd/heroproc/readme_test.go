@@ -42,6 +42,24 @@ func TestReadmeListsEveryCommand(t *testing.T) {
 	}
 }
 
+// TestReadmeListsEverySetting holds the README's table against what can be set.
+func TestReadmeListsEverySetting(t *testing.T) {
+	t.Parallel()
+	var listed, settings []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+\\.[a-z_]+)` \\| `?([^`|]+?)`? \\|").FindAllStringSubmatch(readme(t), -1) {
+		listed = append(listed, row[1]+" = "+row[2])
+	}
+	for _, s := range settingsTable() {
+		if s.path == "queue.slots" {
+			s.standard = "the number of CPUs"
+		}
+		settings = append(settings, s.path+" = "+s.standard)
+	}
+	if diff := cmp.Diff(settings, listed); diff != "" {
+		t.Errorf("settings (-) and the README's table (+) differ:\n%s", diff)
+	}
+}
+
 // leaves lists the commands that do something. The shells that completion knows
 // are arguments to a reader.
 func leaves(cmd *cobra.Command) []string {

@@ -38,7 +38,8 @@ type Settings struct {
 		Format string `json:"format"`
 		// AttemptBudget is how many bytes of one attempt's output are kept.
 		AttemptBudget int64 `json:"attempt_budget"`
-		// TotalBudget is how many bytes all output may take together.
+		// TotalBudget is how many bytes all output may take together. An executor
+		// takes it when it starts, and outlives the daemon that chose it.
 		TotalBudget int64 `json:"total_budget"`
 	} `json:"log"`
 }

@@ -84,6 +84,16 @@ func TestLoadSettings(t *testing.T) {
 	})
 }
 
+func TestDemoConfiguration(t *testing.T) {
+	t.Parallel()
+	flags := pflag.NewFlagSet("daemon", pflag.ContinueOnError)
+	addSettingFlags(flags)
+	settings, err := LoadSettings([]string{"examples/demo.yaml"}, nil, flags)
+	if err != nil || settings.Queue.Slots != 4 || settings.Log.AttemptBudget != 16<<20 {
+		t.Errorf("got %+v, %v", settings, err)
+	}
+}
+
 func TestReadSize(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{"1MiB": 1 << 20, "1024KiB": 1 << 20, "10GiB": 10 << 30, "2TiB": 2 << 40} {
