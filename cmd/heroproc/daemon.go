@@ -8,19 +8,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
 	"github.com/heroproc/heroproc/db"
 	"github.com/heroproc/heroproc/jobs"
 	"github.com/heroproc/heroproc/supervisor/api"
-	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
 const (
@@ -216,74 +212,3 @@ func (d *daemon) request(r stopRequest) {
 func (d *daemon) shutdown(leaveRunning bool) {
 	d.request(stopRequest{because: "asked by system.shutdown", leaveRunning: leaveRunning})
 }
-
-// info answers what system.info says.
-func (d *daemon) info(instance string, started time.Time) func() rpc.Info {
-	return func() rpc.Info {
-		info := rpc.Info{
-			Home:     d.home.Path,
-			Instance: instance,
-			Daemon:   rpc.Process{PID: os.Getpid(), Version: version, StartedAt: rpc.Time{Time: started}},
-		}
-		if executor, ok := d.runner.Executor(); ok {
-			info.Executor = &rpc.Process{PID: executor.PID, Version: executor.Version, StartedAt: rpc.Millis(executor.StartedAtMillis)}
-		}
-		return info
-	}
-}
-
-// instance answers the name of the home: made once, the same whichever daemon
-// and wherever it is moved to.
-func instance(ctx context.Context, database *db.DB) (string, error) {
-	const key = "instance"
-	var name string
-	err := database.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if name, err = tx.MetaGet(ctx, key); !db.IsNotFound(err) {
-			return err
-		}
-		id, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
-		name = id.String()
-		return tx.MetaSet(ctx, db.MetaSetParams{Key: key, Value: name})
-	})
-	if err != nil {
-		return "", fmt.Errorf("cannot name the home: %w", err)
-	}
-	return name, nil
-}
-
-// executorLine is the command line that starts an executor: this binary again.
-// It knows no configuration, so what it needs of it comes along.
-func executorLine(settings Settings) []string {
-	path, err := os.Executable()
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		// The file was replaced or removed since this process began, but the kernel
-		// still has it.
-		path = "/proc/self/exe"
-	}
-	return []string{path, "executor", "--log-total-budget", strconv.FormatInt(settings.Log.TotalBudget, 10)}
-}
-
-// newLogger makes the daemon's own log, on standard error.
-func newLogger(out io.Writer, settings Settings) *slog.Logger {
-	options := &slog.HandlerOptions{Level: settings.Log.Level}
-	switch {
-	case settings.Log.Format == "json":
-		return slog.New(slog.NewJSONHandler(out, options))
-	case settings.Log.Format == "auto" && isTerminal(out):
-		return slog.New(tint.NewTextHandler(out, &tint.Options{
-			Level: settings.Log.Level, TimeFormat: time.TimeOnly, NoColor: !hasColours(out),
-		}))
-	default:
-		return slog.New(slog.NewTextHandler(out, options))
-	}
-}
-
-// ignoreBrokenPipes keeps the daemon alive when whoever read its log is gone. A
-// handler instead of SIG_IGN, because that would be inherited by every job.
-func ignoreBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -35,4 +37,19 @@ func (c *cli) executorCommand() *cobra.Command {
 	flags.IntVar(&config.ReadyFD, "ready-fd", -1, "descriptor to write to when it listens")
 	flags.Int64Var(&config.LogBudget, "log-total-budget", 0, "bytes of output kept altogether (default 10 GiB)")
 	return cmd
+}
+
+// executorLine is the command line that starts an executor: this binary again.
+// It knows no configuration, so what it needs of it comes along.
+func executorLine(settings Settings) []string {
+	path, err := os.Executable()
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		// The file was replaced or removed since this process began, but the kernel
+		// still has it.
+		path = "/proc/self/exe"
+	}
+	return []string{path, "executor", "--log-total-budget", strconv.FormatInt(settings.Log.TotalBudget, 10)}
 }
