@@ -3,6 +3,8 @@ package logs
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -42,6 +44,49 @@ func BenchmarkWrite(b *testing.B) {
 				o.Close(time.Now())
 			}
 		})
+	}
+}
+
+// BenchmarkWriteNothingElse is the same bytes written to a file as they are: the
+// limit to hold the throughput of lines with time stamps against.
+func BenchmarkWriteNothingElse(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	b.SetBytes(int64(len(hundred)))
+	for i := 0; b.Loop(); i++ {
+		if _, err := f.WriteAt(hundred, int64(i%(DefaultAttemptBudget/len(hundred))*len(hundred))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReadAmongOthers is looking for one line in shared segments full of
+// others, in bytes searched, as a reader must while the attempt has not ended.
+func BenchmarkReadAmongOthers(b *testing.B) {
+	w := benchmarkWriter(b)
+	first := w.Open(1, 0, noon)
+	first.Write(Stdout, []byte("hi\n"), noon)
+	for id := int64(2); w.number == 1; id++ {
+		o := w.Open(id, 0, noon)
+		o.Write(Stdout, hundred[:1000], noon)
+		o.Close(noon)
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	r := NewReader(w.o.Dir)
+	b.SetBytes(DefaultSegmentBytes)
+	for b.Loop() {
+		lines := 0
+		for range r.Read(b.Context(), Query{Attempt: 1, Place: first.Place(), Live: true}) {
+			lines++
+		}
+		if lines != 1 {
+			b.Fatalf("%d lines", lines)
+		}
 	}
 }
 

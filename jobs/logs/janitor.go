@@ -88,7 +88,7 @@ func (j *Janitor) run() {
 
 // wrote counts n bytes that were written, or deleted if n is negative.
 func (j *Janitor) wrote(n int64) {
-	if j == nil || n == 0 || j.size.Add(n) <= j.alarm.Load() {
+	if j == nil || j.size.Add(n) <= j.alarm.Load() {
 		return
 	}
 	select {
@@ -156,8 +156,12 @@ func (j *Janitor) sweep() error {
 			size -= s.size
 		}
 	}
-	// What cannot be deleted is no reason to sweep again at every write.
-	j.alarm.Store(max(j.budget, size+step))
+	alarm := j.budget
+	if size > alarm {
+		alarm = size + step // what cannot be deleted is no reason to sweep at every write
+	}
+	j.alarm.Store(alarm)
+	j.wrote(0) // what came meanwhile was held against the alarm before
 	return errors.Join(errs...)
 }
 
@@ -206,17 +210,7 @@ func compareVictims(a, b segment) int {
 // list finds all segments. What vanishes meanwhile is left out; what is no segment
 // is not the janitor's.
 func (j *Janitor) list() ([]segment, error) {
-	j.mu.Lock()
-	inUse := make(map[string]struct{}, len(j.inUse))
-	live := make(map[string]struct{}, len(j.inUse))
-	for path := range j.inUse {
-		inUse[path] = struct{}{}
-		live[filepath.Dir(path)] = struct{}{}
-	}
-	j.mu.Unlock()
 	shared := filepath.Join(j.dir, sharedFolder)
-	delete(live, shared)
-
 	var segments []segment
 	err := filepath.WalkDir(j.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && (entry.IsDir() || !strings.HasSuffix(path, extension)) {
@@ -232,15 +226,27 @@ func (j *Janitor) list() ([]segment, error) {
 		if err != nil {
 			return err
 		}
-		folder := filepath.Dir(path)
-		s := segment{path: path, size: info.Size(), modified: info.ModTime(), own: folder != shared}
-		_, s.inUse = inUse[path]
-		_, s.live = live[folder]
-		segments = append(segments, s)
+		segments = append(segments, segment{
+			path: path, size: info.Size(), modified: info.ModTime(), own: filepath.Dir(path) != shared,
+		})
 		return nil
 	})
 	if err != nil {
-		return segments, fmt.Errorf("cannot list the log directory %s: %w", j.dir, err)
+		err = fmt.Errorf("cannot list the log directory %s: %w", j.dir, err)
 	}
-	return segments, nil
+
+	// Only now: a segment is in use from before it is made, and never again once it
+	// is not. So none of those found can come into use after this.
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	live := make(map[string]bool, len(j.inUse))
+	for path := range j.inUse {
+		live[filepath.Dir(path)] = true
+	}
+	for i := range segments {
+		s := &segments[i]
+		_, s.inUse = j.inUse[s.path]
+		s.live = s.own && live[filepath.Dir(s.path)]
+	}
+	return segments, err
 }

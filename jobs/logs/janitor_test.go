@@ -12,7 +12,7 @@ import (
 )
 
 // aged writes files of size bytes, each an hour younger than the one before.
-func aged(t *testing.T, dir string, size int, paths ...string) {
+func aged(t *testing.T, size int, paths ...string) {
 	t.Helper()
 	for i, path := range paths {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -52,7 +52,7 @@ func TestJanitorDeletesTheOldest(t *testing.T) {
 		{299, []string{live2, shared3}}, // what live ones have goes last
 		{100, []string{live2, shared3}}, // and never what is being written
 	} {
-		aged(t, dir, 100, all...)
+		aged(t, 100, all...)
 		j := idleJanitor(dir, test.budget)
 		j.use(live2)
 		j.use(shared3)
@@ -79,7 +79,7 @@ func TestJanitorDeletesTheOldest(t *testing.T) {
 func TestJanitorLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	aged(t, dir, 100, filepath.Join(dir, "README"), filepath.Join(dir, "own", "1", "x.txt"))
+	aged(t, 100, filepath.Join(dir, "README"), filepath.Join(dir, "own", "1", "x.txt"))
 	j := idleJanitor(dir, 10)
 	if err := j.sweep(); err != nil {
 		t.Fatal(err)
@@ -107,10 +107,18 @@ func TestJanitorWakesOnlyWhenThereIsMore(t *testing.T) {
 	if woken(1600) || !woken(1) {
 		t.Error("it does not wake exactly above its budget")
 	}
+	// The same after a sweep that found it almost used up.
+	path := sharedPath(j.dir, 1, 1)
+	aged(t, 1590, path)
+	if err := j.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if woken(10) || !woken(1) {
+		t.Error("it does not wake exactly above a budget almost used up")
+	}
 	// All of it is in use: nothing can be deleted, and it sleeps again until there
 	// is a sixteenth more.
-	path := sharedPath(j.dir, 1, 1)
-	aged(t, j.dir, 2000, path)
+	aged(t, 2000, path)
 	j.use(path)
 	if err := j.sweep(); err != nil {
 		t.Fatal(err)

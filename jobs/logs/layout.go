@@ -22,15 +22,6 @@ func sharedPath(dir string, epoch, number uint64) string {
 	return filepath.Join(dir, sharedFolder, fmt.Sprintf("%010d-%010d%s", epoch, number, extension))
 }
 
-// parseSharedName is the reverse of [sharedPath], for a name without its folder.
-func parseSharedName(name string) (epoch, number uint64, ok bool) {
-	base, isLog := strings.CutSuffix(name, extension)
-	first, second, _ := strings.Cut(base, "-")
-	epoch, err1 := strconv.ParseUint(first, 10, 64)
-	number, err2 := strconv.ParseUint(second, 10, 64)
-	return epoch, number, isLog && err1 == nil && err2 == nil
-}
-
 // ownFolders are the folders that lead to an attempt's own segments, outermost
 // first. Only the first exists from the start.
 func ownFolders(dir string, attempt int64) [3]string {

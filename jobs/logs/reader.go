@@ -173,16 +173,12 @@ func nearestFolder(folders [3]string) int {
 // scanner begins to read for q.
 func (r *Reader) scanner(q Query) (*scanner, error) {
 	route := route{dir: r.dir, attempt: q.Attempt, place: q.Place}
-	start, skip := q.After, 0
-	switch {
-	case start != Cursor{}:
-	case q.Tail > 0:
+	start, skip := route.resume(q.After), 0
+	if q.Tail > 0 && q.After == (Cursor{}) {
 		var err error
 		if start, skip, err = route.tail(q.Tail, q.Live); err != nil {
 			return nil, readError(q.Attempt, err)
 		}
-	default:
-		start = route.start()
 	}
 	s := newScanner(route, start, q.Live)
 	s.skip = skip

@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,25 +14,23 @@ import (
 )
 
 // written makes the log of attempt 1 with lines in shared and own segments, mixed
-// with those of another attempt, and returns what it printed.
-func (b *bench) written(budget int64) (Place, []byte) {
+// with those of another attempt.
+func (b *bench) written(budget int64) Place {
 	b.Helper()
 	o, other := b.writer.Open(1, budget, noon), b.writer.Open(11, 0, noon)
-	var printed []byte
 	for i := range 100 {
 		chunk := numbered(i*100, 100, 40)
 		if i < 3 {
 			chunk = chunk[:200+i]
 		}
 		o.Write(Stdout, chunk, noon)
-		printed = append(printed, chunk...)
 		other.Write(Stderr, []byte("another's\n"), noon)
 	}
 	o.Write(Stderr, []byte("no newline at the end"), noon)
 	place, _, _ := o.Close(noon)
 	other.Close(noon)
 	b.flush()
-	return place, printed
+	return place
 }
 
 func TestTailIsTheEndOfTheLog(t *testing.T) {
@@ -45,7 +44,7 @@ func TestTailIsTheEndOfTheLog(t *testing.T) {
 			t.Parallel()
 			b := setup(t, o)
 			// A small budget makes own segments small, and the log longer than it.
-			place, _ := b.written(MinAttemptBudget)
+			place := b.written(MinAttemptBudget)
 			q := Query{Attempt: 1, Place: place}
 			all := b.read(q)
 			for n := 1; n < len(all)+10; n += 1 + n/7 {
@@ -68,7 +67,7 @@ func derived(l kept) bool { return l.Stream == Heroproc }
 func TestReadingGoesOnAfterAnyLine(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{OwnAfterBytes: 2000})
-	place, _ := b.written(MinAttemptBudget)
+	place := b.written(MinAttemptBudget)
 	q := Query{Attempt: 1, Place: place}
 	all := b.read(q)
 	if len(said(all)) != 1 {
@@ -82,6 +81,33 @@ func TestReadingGoesOnAfterAnyLine(t *testing.T) {
 		q.After = after
 		if got := b.read(q); !slices.Equal(got, all[i+1:]) {
 			t.Fatalf("after line %d of %d there are %d others", i, len(all), len(got))
+		}
+	}
+}
+
+func TestAForeignPositionShowsNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{OwnAfterBytes: 2000})
+	q := Query{Attempt: 1, Place: b.written(MinAttemptBudget)}
+	all := b.read(q)
+	for _, q.After = range []Cursor{
+		{segment: 1},
+		{segment: int64(q.Place.First), offset: q.Place.FirstOffset + 3},
+		{segment: math.MaxInt64},
+		{own: true, segment: all[len(all)-1].Next.segment, offset: 3},
+		{own: true, segment: 1},
+		{own: true, segment: math.MaxInt64},
+	} {
+		for _, l := range b.read(q) {
+			if l.Text == "another's" {
+				t.Errorf("at %s another attempt's line is shown", q.After)
+			}
+		}
+	}
+	// A position before the attempt's first line is that line's.
+	for _, q.After = range []Cursor{{segment: 1}, {segment: int64(q.Place.First)}} {
+		if got := b.read(q); !slices.Equal(got, all) {
+			t.Errorf("at %s there are %d lines of %d", q.After, len(got), len(all))
 		}
 	}
 }
@@ -203,7 +229,7 @@ func TestReadingWhatIsNotThere(t *testing.T) {
 	for name, q := range map[string]Query{
 		"Shared": {Attempt: 1, Place: Place{Epoch: 1, First: 1, FirstOffset: 100, Last: 2, LastOffset: 100}},
 		"Own":    {Attempt: 1, Place: Place{Epoch: 1, First: 1, Last: 1, Own: true}},
-		"Cursor": {Attempt: 1, After: Cursor{own: true, segment: 5, offset: 5}},
+		"Cursor": {Attempt: 1, After: Cursor{own: true, segment: math.MaxInt64, offset: math.MaxInt64}},
 	} {
 		for _, q.Tail = range []int{0, 10} {
 			if got := said(b.read(q)); len(got) != 1 || got[0] != "dropped: removed by the total log budget" {

@@ -29,6 +29,23 @@ func (r route) start() Cursor {
 	return Cursor{segment: int64(r.place.First), offset: r.place.FirstOffset}
 }
 
+// resume is where reading goes on at c, which anybody may have made up: what
+// segments others shared before or after the attempt is not searched through.
+func (r route) resume(c Cursor) Cursor {
+	start := r.start()
+	switch {
+	case c == Cursor{}:
+		return start
+	case c.own:
+		return c
+	case start.own || c.segment > int64(r.place.lastShared()):
+		return beforeOwn
+	case c.segment < start.segment || c.segment == start.segment && c.offset < start.offset:
+		return start
+	}
+	return c
+}
+
 // path is the file of the segment that c is in.
 func (r route) path(c Cursor) string {
 	if c.own {
@@ -63,8 +80,8 @@ func (r route) after(c Cursor) (next Cursor, ok bool, err error) {
 	if err != nil {
 		return Cursor{}, false, err
 	}
-	i, _ := slices.BinarySearch(segments, c.segment+1)
-	if i == len(segments) {
+	i := slices.IndexFunc(segments, func(offset int64) bool { return offset > c.segment })
+	if i < 0 {
 		return Cursor{}, false, nil
 	}
 	return Cursor{own: true, segment: segments[i]}, true, nil

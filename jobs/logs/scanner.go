@@ -215,7 +215,7 @@ func (s *scanner) outputBefore(to Cursor) (int64, error) {
 		return s.output, nil
 	case s.route.place.Epoch == 0:
 		return to.segment, nil // what was shared is not known, so not missed either
-	case !s.at.own:
+	case !s.at.own || s.at == beforeOwn:
 		_, output, err := s.route.countShared(s.live)
 		return output, err
 	case s.records.file == nil:

@@ -148,13 +148,14 @@ func (w *Writer) flushShared() bool {
 	}
 	if w.shared == nil {
 		path := sharedPath(w.o.Dir, w.epoch, w.number)
+		w.o.Janitor.use(path)
 		f, err := w.o.create(path)
 		if err != nil {
+			w.o.Janitor.release(path)
 			w.note(fmt.Errorf("cannot make a log segment: %w", err))
 			return false
 		}
 		w.shared = f
-		w.o.Janitor.use(path)
 	}
 	n, err := w.buffer.flush(w.shared)
 	w.size += int64(n)
