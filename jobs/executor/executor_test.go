@@ -64,7 +64,8 @@ func setup(t *testing.T, args ...string) *stage {
 // attach makes the daemon come, or come back.
 func (s *stage) attach() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	// The test's own context has ended when its clean-up attaches again.
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client, attached, err := Attach(ctx, s.options)
 	if err != nil {
@@ -82,9 +83,19 @@ func (s *stage) detach() {
 	if err := s.client.Close(); err != nil {
 		s.t.Error(err)
 	}
+	s.lost()
+}
+
+// lost waits until the daemon has noticed that its connection has ended.
+func (s *stage) lost() {
+	s.t.Helper()
 	if err := <-s.served; err != nil && !errors.Is(err, ErrDetached) {
+		s.t.Errorf("the daemon lost its executor by %v", err)
+	}
+	if err := s.client.Close(); err != nil {
 		s.t.Error(err)
 	}
+	s.client = nil
 }
 
 // take is the daemon's memory: it applies events, and acknowledges none.
@@ -104,37 +115,28 @@ func (s *stage) take(events []Event) {
 
 // strike ends the executor and holds it to its promise.
 func (s *stage) strike() {
-	if err := s.client.Shutdown(); errors.Is(err, ErrDetached) {
-		<-s.served
-		s.client.Close()
-		s.t.Log("attaching to the executor again, to end it")
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		client, attached, err := Attach(ctx, s.options)
-		if err != nil {
-			s.t.Error(err, s.log())
-			return
+	if s.client == nil || s.client.Shutdown() != nil {
+		if s.client != nil {
+			s.lost()
 		}
-		s.client, s.attached, s.served = client, attached, make(chan error, 1)
-		go func() { s.served <- client.Serve(context.Background(), s.take) }()
-		if err := client.Shutdown(); err != nil {
+		s.attach() // only to end it
+		if err := s.client.Shutdown(); err != nil {
 			s.t.Error(err)
 		}
 	}
-	pid := s.attached.Info.PID
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.lost()
+	}()
 	select {
-	case <-s.served:
+	case <-ended:
 	case <-time.After(patience):
-		s.t.Errorf("executor %d does not end", pid)
-		s.t.Log(s.log())
-		_ = unix.Kill(pid, unix.SIGKILL)
-		<-s.served
+		s.t.Errorf("executor %d does not end", s.attached.Info.PID)
+		_ = unix.Kill(s.attached.Info.PID, unix.SIGKILL)
+		<-ended
 	}
-	s.client.Close()
-	s.await("the executor's lock to be free", func() bool {
-		_, held, err := lockHolder(s.options.Home)
-		return err == nil && !held
-	})
+	s.await("the executor's lock to be free", s.unheld)
 	left, err := process.ByToken(s.tokens)
 	if err != nil {
 		s.t.Error(err)
@@ -148,6 +150,12 @@ func (s *stage) strike() {
 	if s.t.Failed() {
 		s.t.Log(s.log())
 	}
+}
+
+// unheld tells whether no executor holds the home.
+func (s *stage) unheld() bool {
+	_, held, err := lockHolder(s.options.Home)
+	return err == nil && !held
 }
 
 // await waits for something outside, that nobody tells us of.
@@ -232,7 +240,7 @@ func (s *stage) event(o Order, kind EventKind) Event {
 	}
 }
 
-func (s *stage) exit(o Order) *Exit      { s.t.Helper(); return s.event(o, EventExited).Exit }
+func (s *stage) exit(o Order) *Exit       { s.t.Helper(); return s.event(o, EventExited).Exit }
 func (s *stage) started(o Order) *Started { s.t.Helper(); return s.event(o, EventStarted).Started }
 
 func (s *stage) run(o Order) *Exit { s.t.Helper(); return s.exit(s.start(o)) }

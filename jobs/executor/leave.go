@@ -3,6 +3,7 @@ package executor
 import (
 	"errors"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -60,12 +61,17 @@ func (l *loop) reap(c *child) bool {
 // that nothing is left.
 func (l *loop) sweep(c *child) {
 	found := l.look(c)
+	pause := min(max(firstSweepPause, 2*c.end.pause), lastSweepPause)
+	c.end.pause = pause
 	if !found.any {
+		if len(found.unsure) > 0 && pause < longestDoubt {
+			l.timers.arm(&c.next, l.now.Add(pause))
+			return
+		}
+		l.remember(found.unsure)
 		l.settle(c)
 		return
 	}
-	pause := min(max(firstSweepPause, 2*c.end.pause), lastSweepPause)
-	c.end.pause = pause
 	// Who was asked to end may take the time he was given, like the main process.
 	// Only the group was asked.
 	if found.group && l.now.Before(c.end.mercy) {
@@ -84,6 +90,19 @@ func (l *loop) sweep(c *child) {
 	l.timers.arm(&c.next, l.now.Add(pause))
 }
 
+// longestDoubt is the pause before which a process that shows no environment is
+// looked at again: an exec takes less than a millisecond, all looks together
+// 15.
+const longestDoubt = 16 * time.Millisecond
+
+// remember takes note of orphans that turned out to have no environment at all,
+// so that the ends of other attempts are not held up by them.
+func (l *loop) remember(unsure []process.Stat) {
+	for _, s := range unsure {
+		l.strangers[process.Identity{PID: s.PID, StartTicks: s.StartTicks}] = true
+	}
+}
+
 // remains is what a look has found of an attempt whose main process is gone.
 type remains struct {
 	any bool
@@ -91,6 +110,8 @@ type remains struct {
 	group bool
 	// processes are those found one by one, where there is no cgroup.
 	processes []process.Stat
+	// unsure are orphans that may turn out to be the attempt's.
+	unsure []process.Stat
 }
 
 // look finds out whether anything is left of an attempt. The kernel knows
@@ -118,14 +139,20 @@ func (l *loop) look(c *child) remains {
 	if err != nil {
 		l.log.Warn("cannot list processes", "attempt", c.order.Attempt, "err", err)
 	}
-	if len(among) == 0 && !r.group {
-		return r
+	if len(among) == 0 {
+		clear(l.strangers)
+		if !r.group {
+			return r
+		}
 	}
 	mark := process.Mark{Token: c.order.Token}
 	if r.group {
 		mark.Leader = c.main.PID
 	}
-	r.processes = mark.Left(among)
+	r.processes, r.unsure = mark.Left(among)
+	r.unsure = slices.DeleteFunc(r.unsure, func(s process.Stat) bool {
+		return c.main.adopted || l.strangers[process.Identity{PID: s.PID, StartTicks: s.StartTicks}]
+	})
 	// A group may have zombies alone, which their parent is about to reap.
 	r.any = len(r.processes) > 0
 	r.group = r.group && r.any

@@ -33,8 +33,10 @@ type loop struct {
 	daemon   *daemon // nil while none is attached
 	children map[string]*child
 	accepted []*child // orders to be carried out, in order
-	now      time.Time
-	buffer   []byte
+	// strangers are orphans that are known to carry no mark at all.
+	strangers map[process.Identity]bool
+	now       time.Time
+	buffer    []byte
 
 	journalTrouble, logTrouble trouble
 	retired, closed            bool
@@ -46,12 +48,13 @@ const idleLeaves = 16
 
 func openLoop(index int, config *settings) (l *loop, err error) {
 	l = &loop{
-		index:    index,
-		config:   config,
-		log:      config.Logger.With("loop", index),
-		children: make(map[string]*child),
-		buffer:   make([]byte, readBytes),
-		now:      time.Now(),
+		index:     index,
+		config:    config,
+		log:       config.Logger.With("loop", index),
+		children:  make(map[string]*child),
+		strangers: make(map[process.Identity]bool),
+		buffer:    make([]byte, readBytes),
+		now:       time.Now(),
 	}
 	defer func() {
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -33,9 +34,27 @@ func OpenOrphans() (*Orphans, error) {
 // Close lets go of the list.
 func (o *Orphans) Close() error { return unix.Close(o.fd) }
 
-// PIDs lists the orphans, zombies among them. The list is what the kernel had
-// while it was read: whoever needs certainty reads again until nothing changes.
+// PIDs lists the orphans, zombies among them. That there are none is certain;
+// a list that is read while one of them is reaped may lack another, so it is
+// read until it is the same twice.
 func (o *Orphans) PIDs() ([]int, error) {
+	list, err := o.read()
+	for range maxReads {
+		if err != nil || len(list) == 0 {
+			break
+		}
+		before := list
+		if list, err = o.read(); slices.Equal(before, list) {
+			break
+		}
+	}
+	return list, err
+}
+
+// maxReads bounds how often a list that changes all the time is read again.
+const maxReads = 8
+
+func (o *Orphans) read() ([]int, error) {
 	var list []int
 	var offset int64
 	rest := 0 // bytes of a pid that was cut at the end of the buffer
@@ -90,18 +109,23 @@ func Children(pid int) []int {
 const TokenVariable = "HEROPROC_TOKEN"
 
 // Token answers the value of TokenVariable that pid was executed with; "" if it
-// has none, is gone, or may not be looked into.
-func Token(pid int) string {
+// has none, is gone, or may not be looked into. It answers unsure if there is
+// nothing to see at all: the process was started with an empty environment, or
+// it is just being executed, and will have one in a moment.
+func Token(pid int) (token string, unsure bool) {
 	environment, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
-		return ""
+		return "", false
+	}
+	if len(environment) == 0 {
+		return "", true
 	}
 	for variable := range bytes.SplitSeq(environment, []byte{0}) {
 		if value, ok := bytes.CutPrefix(variable, []byte(TokenVariable+"=")); ok {
-			return string(value)
+			return string(value), false
 		}
 	}
-	return ""
+	return "", false
 }
 
 // All lists the pids of every process in our pid namespace.
@@ -129,13 +153,13 @@ type Mark struct {
 }
 
 // Left lists the processes that carry the mark, or descend from one that does,
-// among the given ones and their descendants. Ended ones are left out: nothing
-// of them runs, and whoever is their parent reaps them.
-func (m Mark) Left(among []int) []Stat {
-	var found []Stat
+// among the given ones and their descendants; and those of the given ones that
+// nothing is known of yet. Ended ones are left out: nothing of them runs, and
+// whoever is their parent reaps them.
+func (m Mark) Left(among []int) (found, unsure []Stat) {
 	seen := make(map[int]bool, len(among)) // whether the pid was found to be marked
-	var walk func(pid int, marked bool)
-	walk = func(pid int, marked bool) {
+	var walk func(pid int, marked, given bool)
+	walk = func(pid int, marked, given bool) {
 		if before, ok := seen[pid]; ok && (before || !marked) {
 			return
 		}
@@ -143,26 +167,34 @@ func (m Mark) Left(among []int) []Stat {
 		if err != nil {
 			return
 		}
-		marked = marked || m.on(s)
+		doubt := false
+		if !marked {
+			marked, doubt = m.on(s)
+		}
 		seen[pid] = marked
-		if marked && !s.Ended() {
+		switch {
+		case s.Ended():
+		case marked:
 			found = append(found, s)
+		case doubt && given:
+			unsure = append(unsure, s)
 		}
 		for _, child := range Children(pid) {
-			walk(child, marked)
+			walk(child, marked, false)
 		}
 	}
 	for _, pid := range among {
-		walk(pid, false)
+		walk(pid, false, true)
 	}
-	return found
+	return found, unsure
 }
 
-func (m Mark) on(s Stat) bool {
+func (m Mark) on(s Stat) (marked, unsure bool) {
 	if m.Leader != 0 && s.Group == m.Leader {
-		return true
+		return true, false
 	}
-	return m.Token != "" && Token(s.PID) == m.Token
+	token, unsure := Token(s.PID)
+	return m.Token != "" && token == m.Token, unsure
 }
 
 // ByToken finds every process that carries one of the wanted tokens, in one
@@ -177,7 +209,7 @@ func ByToken(wanted map[string]bool) (map[string][]Stat, error) {
 		return nil, err
 	}
 	for _, pid := range pids {
-		token := Token(pid)
+		token, _ := Token(pid)
 		if !wanted[token] {
 			continue
 		}
