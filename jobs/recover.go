@@ -58,7 +58,9 @@ func (r *Runner) withExecutor(ctx context.Context) error {
 	defer func() {
 		r.dsp.attached.Store(nil)
 		_ = r.dsp.call(ctx, func() { r.dsp.executor = nil })
-		client.Close()
+		if err := client.Close(); err != nil {
+			r.log.Debug("the line to the executor was broken already", "err", err)
+		}
 		close(line.broken)
 	}()
 	r.dsp.attached.Store(line)

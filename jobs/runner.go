@@ -152,7 +152,13 @@ func (r *Runner) Stop(ctx context.Context, leaveRunning bool) error {
 }
 
 func (r *Runner) stop(ctx context.Context, leaveRunning bool) error {
-	r.Start() // a runner that never started has no parts to wait for otherwise
+	started := true
+	r.start.Do(func() { started = false })
+	if !started {
+		close(r.stopped)
+		r.end()
+		return nil
+	}
 	var problem error
 	if !leaveRunning {
 		r.dsp.inbox.post(r.dsp.stopAll)
@@ -205,6 +211,9 @@ func (r *Runner) Recovered() <-chan struct{} { return r.recovered }
 
 // Ready tells whether the recovery is complete, and otherwise what it does.
 func (r *Runner) Ready() (ready bool, detail string) {
+	if r.refusing.Load() {
+		return false, "stopping"
+	}
 	p := r.progress.Load()
 	return p.ready, p.detail
 }

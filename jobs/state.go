@@ -1,5 +1,7 @@
 package jobs
 
+import "slices"
+
 // JobState is where a job stands; it is persisted. The package comment has the
 // diagram.
 type JobState string
@@ -42,12 +44,7 @@ var moves = map[JobState][]JobState{
 // CanMove tells whether a job may go from one state to another; from "" it may
 // go where a new job begins.
 func CanMove(from, to JobState) bool {
-	for _, next := range moves[from] {
-		if next == to {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(moves[from], to)
 }
 
 // Final tells whether the state never changes again.

@@ -188,13 +188,3 @@ func (w *window[V]) endLoad(read []windowItem[V], all, failed bool) {
 	}
 	w.trim()
 }
-
-// reset forgets everything, so that the line is read from the database again.
-func (w *window[V]) reset() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.items, w.bytes, w.horizon, w.complete = nil, 0, beforeAll, false
-	if w.loading {
-		w.stale, w.late = true, nil
-	}
-}

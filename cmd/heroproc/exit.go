@@ -58,8 +58,10 @@ func exitCode(err error) int {
 // answerCode is the exit code for an error that the daemon answered.
 func answerCode(code int) int {
 	switch code {
-	case rpc.CodeInvalidParams, rpc.CodeInvalid, rpc.CodeNoMethod:
+	case rpc.CodeInvalidParams, rpc.CodeInvalid, rpc.CodeInvalidRequest, rpc.CodeNoMethod:
 		return exitUsage
+	case rpc.CodeShuttingDown:
+		return exitNoDaemon
 	case rpc.CodeNotFound:
 		return exitNotFound
 	case rpc.CodeBusy:

@@ -33,7 +33,7 @@ func TestExitCode(t *testing.T) {
 		{"Conflict", answer(rpc.CodeConflict), 6},
 		{"Storage", answer(rpc.CodeStorage), 1},
 		{"Forbidden", answer(rpc.CodeForbidden), 1},
-		{"ShuttingDown", answer(rpc.CodeShuttingDown), 1},
+		{"ShuttingDown", answer(rpc.CodeShuttingDown), 4},
 		{"Internal", answer(rpc.CodeInternal), 1},
 		{"WaitedTooLong", fmt.Errorf("%w: run 1", errWaitedTooLong), 124},
 		{"Interrupted", stillRuns(context.Canceled, 1), 130},

@@ -144,8 +144,11 @@ const cutTimeout = 5 * time.Second
 // ends before that, the connections that are left are cut. It may be called
 // again, and without Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.waits.end()
 	s.connections.shut()
+	// Runs that end because the daemon does are told to those who wait for them;
+	// who still waits after that hears why nothing comes.
+	defer s.waits.end()
+	defer time.AfterFunc(waitGrace, s.waits.end).Stop()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("calls were cut off: %w", err), s.http.Close())
@@ -158,6 +161,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	return err
 }
+
+// waitGrace is how long those who wait for a run may take to read its end when
+// the server is shut down: it is in memory, and on its way to them.
+const waitGrace = time.Second
 
 // strangerKey marks the connections of those who may not call.
 type strangerKey struct{}

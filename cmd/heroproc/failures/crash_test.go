@@ -26,7 +26,7 @@ const (
 	crashSlots    = 8
 	leastRunning  = 5
 	leastWaiting  = 50
-	linesPerRun   = 12
+	linesPerRun   = 6
 	waitingTarget = 120
 )
 
@@ -296,6 +296,9 @@ func checkHistories(t *testing.T, dir string) {
 			t.Errorf("job %d is %q, and its events end with %q", job, state, at[job])
 		}
 		delete(at, job)
+	}
+	if err := states.Err(); err != nil {
+		t.Fatal(err)
 	}
 	for job := range at {
 		t.Errorf("job %d has events and no row", job)

@@ -267,8 +267,8 @@ func (h *home) show(id int64) rpc.RunDetail {
 	return detail
 }
 
-// awaitOutput returns what the run has printed as soon as it contains text.
-func (h *home) awaitOutput(id int64, text string) string {
+// awaitOutput returns as soon as the run has printed text.
+func (h *home) awaitOutput(id int64, text string) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
@@ -277,7 +277,6 @@ func (h *home) awaitOutput(id int64, text string) string {
 	if !strings.Contains(seen.String(), text) {
 		h.t.Fatalf("run %d printed %q and not %q: %v", id, seen.String(), text, err)
 	}
-	return seen.String()
 }
 
 // seen ends a following as soon as a text was seen.

@@ -258,7 +258,7 @@ readlink /proc/self/fd/0; env | cut -d= -f1 | sort | tr '\n' ' '`)
 	if diff := cmp.Diff(want, got[:len(want)]); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
-	for _, name := range strings.Fields(got[len(want)]) {
+	for name := range strings.FieldsSeq(got[len(want)]) {
 		known := []string{"PATH", "HOME", "USER", "LANG", "TZ", "PWD", "OLDPWD", "SHLVL", "_"}
 		if !strings.HasPrefix(name, "HEROPROC_") && !slices.Contains(known, name) {
 			t.Errorf("the job was given %s", name)
