@@ -24,7 +24,7 @@ func BenchmarkTrue(b *testing.B) {
 			const turns = 4
 			for b.Loop() {
 				for range turns {
-					ours += s.jobs(b, slots, 500)
+					ours += s.jobs(slots, 500)
 					bare += bareJobs(b, slots, 500)
 				}
 			}
@@ -121,7 +121,7 @@ var benchTokens atomic.Int64
 
 func benchToken() string { return "bench-" + strconv.FormatInt(benchTokens.Add(1), 10) }
 
-func (s *benchStage) jobs(b *testing.B, slots, n int) time.Duration {
+func (s *benchStage) jobs(slots, n int) time.Duration {
 	begin := time.Now()
 	s.left.Store(int64(n))
 	s.next.Store(int64(n))

@@ -273,7 +273,7 @@ func (e *executor) run(ctx context.Context, signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
-	defer orphans.Close()
+	defer func() { _ = orphans.Close() }() // it was only read
 	d, err := listen(e.settings, e.loops)
 	if err != nil {
 		return err

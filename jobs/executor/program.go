@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -51,8 +52,8 @@ func findProgram(o *Order) (string, error) {
 
 func pathOf(env []string) string {
 	// The last one counts, as for getenv of most programs that change their own.
-	for i := len(env) - 1; i >= 0; i-- {
-		if path, ok := strings.CutPrefix(env[i], "PATH="); ok {
+	for _, pair := range slices.Backward(env) {
+		if path, ok := strings.CutPrefix(pair, "PATH="); ok {
 			return path
 		}
 	}

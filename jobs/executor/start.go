@@ -87,7 +87,7 @@ func (l *loop) spawn(c *child) error {
 	attributes := syscall.ProcAttr{
 		Dir:   c.order.Dir,
 		Env:   c.order.Env,
-		Files: []uintptr{uintptr(l.config.null.Fd()), uintptr(ends[0]), uintptr(ends[1])},
+		Files: []uintptr{l.config.null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
 		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
 	}
 	if attributes.Env == nil {

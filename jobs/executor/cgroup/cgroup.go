@@ -51,7 +51,7 @@ func Open(name string) (*Root, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err := r.try(); err != nil {
-		os.Remove(filepath.Join(mount, r.path))
+		_ = os.Remove(filepath.Join(mount, r.path)) // the error that counts is the first one
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return r, nil
@@ -65,7 +65,7 @@ func (r *Root) try() error {
 	if err != nil {
 		return err
 	}
-	defer leaf.Remove()
+	defer func() { _ = leaf.Remove() }() // what stays is removed by the next executor
 	if _, err := os.Stat(leaf.file("cgroup.kill")); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (p *Pool) Return(leaf *Leaf) error {
 // Close removes the leaves that are not lent.
 func (p *Pool) Close() {
 	for _, leaf := range p.idle {
-		leaf.Remove() // what stays is removed by the next executor
+		_ = leaf.Remove() // what stays is removed by the next executor
 	}
 	p.idle = nil
 }
