@@ -105,7 +105,7 @@ func cannotStartReason(exit *executor.Exit) Reason {
 	case syscall.EACCES, syscall.ENOEXEC, syscall.EISDIR:
 		code = ReasonNotExecutable
 	}
-	return Reason{code, "cannot start: " + exit.Message}
+	return Reason{code, exit.Message}
 }
 
 // survivorsText names who could not be ended, so that "cancelled" never hides a

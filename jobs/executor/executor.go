@@ -141,6 +141,9 @@ func prepare(c *Config) error {
 	// one for each core, the other loops would wait for it.
 	runtime.GOMAXPROCS(2 * c.Loops)
 	unix.Umask(0o022)
+	if err := stopIgnoring(); err != nil {
+		return err
+	}
 	// Whatever whoever started us has left open must not reach the children.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot keep descriptors from children: %w", err)

@@ -234,7 +234,7 @@ func TestFailure31_DefinedSettings(t *testing.T) {
 	h := newHome(t)
 	// A daemon started from the worst of shells.
 	wrapper := filepath.Join(h.dir, "odd.sh")
-	text := fmt.Sprintf("#!/bin/bash\numask 077\ntrap '' HUP PIPE USR1\nulimit -S -n 700\nexport LD_SOMETHING=1 SECRET_OF_THE_SHELL=1\nexec 7</dev/null 8>%s/stray\ncd /usr\nexec %s \"$@\"\n", h.dir, binary)
+	text := fmt.Sprintf("#!/bin/bash\numask 077\ntrap '' HUP PIPE USR1 34\nulimit -S -n 700\nexport LD_SOMETHING=1 SECRET_OF_THE_SHELL=1\nexec 7</dev/null 8>%s/stray\ncd /usr\nexec %s \"$@\"\n", h.dir, binary)
 	if err := os.WriteFile(wrapper, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
