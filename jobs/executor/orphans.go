@@ -15,7 +15,7 @@ import (
 // orphanPause is how long the reaper rests after each look: at thousands of
 // ends a second, one signal each would cost more than it brings, and a zombie
 // that waits this long harms nobody.
-const orphanPause = 10 * time.Millisecond
+const orphanPause = 50 * time.Millisecond
 
 // reapOrphans reaps the processes that came to us because their parent died,
 // until ctx ends. They are children of the main thread, and the loops' own

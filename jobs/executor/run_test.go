@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -390,4 +389,22 @@ func descriptors(t *testing.T, pid int) int {
 	return len(entries)
 }
 
-var _ = time.Second
+func TestStartTicks(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		before := process.Ticks()
+		command := exec.Command("/bin/true")
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		pid := command.Process.Pid
+		got, err := startTicks(pid, before)
+		stat, statErr := process.ReadStat(pid)
+		if err := command.Wait(); err != nil {
+			t.Error(err)
+		}
+		if err != nil || statErr != nil || got != stat.StartTicks {
+			t.Fatalf("process %d started at %d (%v), /proc says %d (%v)", pid, got, err, stat.StartTicks, statErr)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func (s *stream) open() (childEnd int, err error) {
 		return -1, err
 	}
 	// Only ours: each end has flags of its own, and children expect to block.
-	if err := unix.SetNonblock(ends[0], true); err != nil {
+	if _, err := unix.FcntlInt(uintptr(ends[0]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		closeAll(ends[:])
 		return -1, err
 	}

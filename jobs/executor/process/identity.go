@@ -35,15 +35,24 @@ func BootID() (string, error) {
 // Linux's ABI, 100 on every architecture Go runs on.
 const ticksPerSecond = 100
 
-// Age answers how long ago a process started, by the clock that also counts
-// suspended time and that nobody can set.
+// Ticks is the kernel's time in what /proc counts start times in: clock ticks
+// since boot, also of a machine that was suspended.
+func Ticks() uint64 { return uint64(sinceBoot() / tick) }
+
+// tick is one of USER_HZ ticks a second. The number is part of Linux's ABI, 100
+// on every architecture Go runs on.
+const tick = time.Second / 100
+
+// Age answers how long ago a process started, by a clock that nobody can set.
 func (i Identity) Age() time.Duration {
+	return max(0, sinceBoot()-time.Duration(i.StartTicks)*tick)
+}
+
+func sinceBoot() time.Duration {
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return 0 // no kernel we run on lacks the clock
-	}
-	started := time.Duration(i.StartTicks) * (time.Second / ticksPerSecond)
-	return max(0, time.Duration(now.Nano())-started)
+	// It cannot fail: no kernel we run on lacks the clock.
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
+	return time.Duration(now.Nano())
 }
 
 // Open opens a pidfd of exactly this process, which may be a zombie. The error

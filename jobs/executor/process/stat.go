@@ -36,8 +36,8 @@ func (s Stat) Ended() bool {
 // ReadStat reads what the kernel knows of pid. The error is unix.ENOENT or
 // unix.ESRCH when there is no such process.
 //
-// It is called for every start, and uses bare system calls: through package os
-// the same costs twice as much.
+// It uses bare system calls, because it is called for each of maybe thousands
+// of processes: through package os the same costs twice as much.
 func ReadStat(pid int) (Stat, error) {
 	var path [32]byte
 	name := strconv.AppendInt(append(path[:0], "/proc/"...), int64(pid), 10)
