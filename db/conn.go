@@ -22,6 +22,7 @@ var (
 	writerPragmas = url.Values{
 		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_foreign_keys": {"1"},
 		"_txlock": {"immediate"}, "_busy_timeout": {"5000"}, "_stmt_cache_size": {"128"},
+		"_cache_size": {"-16000"}, // KiB: the ends of all tables and indexes
 	}
 	readerPragmas = url.Values{
 		"mode": {"ro"}, "_query_only": {"1"}, "_busy_timeout": {"5000"}, "_stmt_cache_size": {"128"},
