@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -213,7 +214,7 @@ func cleanCgroups(config *settings, loops []*loop) {
 				config.Logger.Warn("cannot kill cgroup", "err", err)
 			}
 		}
-		if err := leaf.Remove(); err != nil && err != unix.EBUSY {
+		if err := leaf.Remove(); err != nil && !errors.Is(err, unix.EBUSY) {
 			config.Logger.Warn("cannot remove cgroup", "err", err)
 		}
 	}

@@ -50,11 +50,8 @@ type child struct {
 	// announced says that the daemon was told of started, or is with the next
 	// flush.
 	announced bool
-	// noted is the number of the journal's last record that tells a later executor
-	// of this attempt.
-	noted uint64
-	end   ending
-	tries int // failed tries to start it
+	end       ending
+	tries     int // failed tries to start it
 
 	// young fires when the child is old enough to be told of, timeout when its
 	// time is over, next when its phase has taken too long.

@@ -205,10 +205,9 @@ func (l *loop) acknowledge(a ack) {
 	if !l.ledger.acknowledged(a.number) {
 		return
 	}
+	l.ledger.opened()
 	for _, c := range l.children {
-		if c.noted <= a.number {
-			l.noteAgain(c)
-		}
+		l.noteAgain(c)
 	}
 	if l.flushLedger() == nil {
 		l.ledger.drop(a.number)
@@ -218,7 +217,6 @@ func (l *loop) acknowledge(a ack) {
 // noteAgain writes down once more all that a later executor must know of an
 // attempt, so that the earlier records may go.
 func (l *loop) noteAgain(c *child) {
-	c.noted = l.ledger.next()
 	l.ledger.intent(&c.order, l.now)
 	if c.started != nil {
 		l.noteStarted(c)

@@ -164,7 +164,7 @@ func (s *stage) await(what string, done func() bool) {
 	deadline := time.Now().Add(patience)
 	for !done() {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("waited in vain for %s\n%s\n%+v", what, s.log(), s.events)
+			s.t.Fatalf("waited in vain for %s\n%s", what, s.log())
 		}
 		time.Sleep(time.Millisecond)
 	}

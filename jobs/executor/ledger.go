@@ -16,6 +16,7 @@ import (
 // an exit is never lost while the process lives.
 type ledger struct {
 	journal *journal.Writer
+	bootID  string
 	send    func(number uint64, payload []byte)
 
 	// The records that are not yet written. Payloads are parts of arena, or of
@@ -38,9 +39,8 @@ type endedToken struct {
 	token  string
 }
 
-// recordOpened is the kind of an epoch's first record, which is no event: it
-// says in which boot of the machine the epoch was opened. Event kinds begin at
-// 1.
+// recordOpened is the kind of a record that is no event: it says in which boot
+// of the machine the records behind it were written. Event kinds begin at 1.
 const recordOpened = 0
 
 // keepArena is the largest buffer kept between two flushes, in bytes.
@@ -49,13 +49,18 @@ const keepArena = 64 << 10
 // ackEvery is how many acknowledged records the journal keeps at least, before
 // the living attempts among them are written once more and the rest may be
 // deleted: often enough to keep the journal small, seldom enough that a
-// thousand living ones cost nothing.
-const ackEvery = 4096
+// thousand living ones cost little.
+const ackEvery = 8192
 
 func newLedger(w *journal.Writer, bootID string, send func(uint64, []byte)) *ledger {
-	l := &ledger{journal: w, send: send, ended: make(map[string]bool)}
-	l.add(appendString([]byte{recordOpened}, bootID), false)
+	l := &ledger{journal: w, bootID: bootID, send: send, ended: make(map[string]bool)}
+	l.opened()
 	return l
+}
+
+// opened notes which boot the records that follow are of.
+func (l *ledger) opened() {
+	l.add(appendString([]byte{recordOpened}, l.bootID), false)
 }
 
 // next answers the number that the next record will have.
@@ -115,7 +120,7 @@ func (l *ledger) flush() error {
 func (l *ledger) waiting() bool { return len(l.payloads) > 0 }
 
 // acknowledged forgets the ended tokens up to number, and tells whether it is
-// time to call drop.
+// time to write down what lives, and then to call drop.
 func (l *ledger) acknowledged(number uint64) bool {
 	number = min(number, l.journal.Last())
 	for len(l.endedOrder) > 0 && l.endedOrder[0].number <= number {

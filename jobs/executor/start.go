@@ -26,7 +26,6 @@ func (l *loop) accept(o Order) {
 		return
 	}
 	c := newChild(o)
-	c.noted = l.ledger.next()
 	l.ledger.intent(&c.order, l.now)
 	l.hold(c)
 	l.accepted = append(l.accepted, c)
@@ -154,7 +153,6 @@ func (l *loop) begin(c *child) {
 func (l *loop) noteStarted(c *child) {
 	e := c.event(EventStarted, c.started.At)
 	e.Started = c.started
-	c.noted = l.ledger.next()
 	l.ledger.event(e, false)
 }
 
@@ -192,7 +190,6 @@ func (l *loop) announce(c *child) {
 		c.announced = true
 		e := c.event(EventStarted, c.started.At)
 		e.Started = c.started
-		c.noted = l.ledger.next()
 		l.ledger.event(e, true)
 	}
 }

@@ -114,9 +114,18 @@ func (r *Root) Leaves() ([]*Leaf, error) {
 	return list, nil
 }
 
-// Close removes the branch, if nothing is left in it.
+// Close removes the branch, if nobody is left in it.
 func (r *Root) Close() error {
-	err := os.Remove(filepath.Join(r.mount, r.path))
+	leaves, err := r.Leaves()
+	if err != nil {
+		return err
+	}
+	for _, leaf := range leaves {
+		if err := leaf.Remove(); err != nil {
+			return err
+		}
+	}
+	err = os.Remove(filepath.Join(r.mount, r.path))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("cannot remove cgroup: %w", err)
 	}

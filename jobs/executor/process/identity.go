@@ -31,10 +31,6 @@ func BootID() (string, error) {
 	return string(bytes.TrimSpace(text)), nil
 }
 
-// ticksPerSecond is USER_HZ: what /proc counts start times in. It is part of
-// Linux's ABI, 100 on every architecture Go runs on.
-const ticksPerSecond = 100
-
 // Ticks is the kernel's time in what /proc counts start times in: clock ticks
 // since boot, also of a machine that was suspended.
 func Ticks() uint64 { return uint64(sinceBoot() / tick) }
