@@ -274,7 +274,7 @@ func TestFailure06_DiskFull(t *testing.T) {
 		t.Skip("cannot mount a small disk: ", err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(home, 0); err != nil {
+		if err := unix.Unmount(home, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})

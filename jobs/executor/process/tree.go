@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -198,7 +199,9 @@ func (m Mark) on(s Stat) (marked, unsure bool) {
 }
 
 // ByToken finds every process that carries one of the wanted tokens, in one
-// walk over all there are. Ended ones are left out.
+// walk over all there are. Ended ones are left out. It may take some
+// milliseconds more for those that are just being executed, and show their
+// token only afterwards.
 func ByToken(wanted map[string]bool) (map[string][]Stat, error) {
 	found := make(map[string][]Stat)
 	if len(wanted) == 0 {
@@ -208,16 +211,44 @@ func ByToken(wanted map[string]bool) (map[string][]Stat, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, pid := range pids {
-		token, _ := Token(pid)
-		if !wanted[token] {
-			continue
+	for range execLooks {
+		pids = addByToken(found, wanted, pids)
+		if len(pids) == 0 {
+			break
 		}
-		if s, err := ReadStat(pid); err == nil && !s.Ended() {
-			found[token] = append(found[token], s)
-		}
+		time.Sleep(execPause)
 	}
 	return found, nil
+}
+
+// An exec takes less than a millisecond on a machine that has time for it.
+const (
+	execLooks = 8
+	execPause = 2 * time.Millisecond
+)
+
+// kthreadd is the pid of the parent of all threads of the kernel, which have no
+// environment.
+const kthreadd = 2
+
+// addByToken adds those of pids that carry a wanted token to found, and answers
+// those that may still turn out to.
+func addByToken(found map[string][]Stat, wanted map[string]bool, pids []int) (unsure []int) {
+	for _, pid := range pids {
+		token, doubt := Token(pid)
+		if !wanted[token] && !doubt {
+			continue
+		}
+		s, err := ReadStat(pid)
+		switch {
+		case err != nil || s.Ended():
+		case wanted[token]:
+			found[token] = append(found[token], s)
+		case s.Parent != kthreadd && s.PID != kthreadd:
+			unsure = append(unsure, pid)
+		}
+	}
+	return unsure
 }
 
 // Leader picks the process that an attempt was started as from all that carry
