@@ -23,7 +23,8 @@ func (d *dispatcher) wakeDelayed(ctx context.Context) {
 			return d.rec.queued(ctx, tx, one.jobID, one.number, Reason{ReasonBackoff, "its back-off is over"}, now)
 		}, func(err error) {
 			if err != nil {
-				d.log.Error("cannot queue a job whose back-off is over", "job_id", one.jobID, "err", err)
+				d.log.Error("cannot queue a job whose back-off is over; trying again", "job_id", one.jobID, "err", err)
+				d.rec.delays.push(now+retryWrite.Milliseconds(), one.jobID, delayedBytes, one)
 			}
 		})
 	}
@@ -45,6 +46,10 @@ func (d *dispatcher) endOverdue(ctx context.Context) {
 	}
 	readOn(ctx, d, d.rec.deadlines, loadDeadlines)
 }
+
+// retryWrite is the pause before a write that the disk did not take is tried
+// again; nobody waits for it.
+const retryWrite = time.Second
 
 // setAlarm sets the timer to the next moment at which something is due. Wall
 // clocks jump, so no wait is longer than half a minute.

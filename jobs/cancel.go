@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/heroproc/heroproc/db"
-	"github.com/heroproc/heroproc/jobs/executor"
 )
 
 // cancelRun ends what has no process of a run and remembers the wish for what
@@ -61,33 +60,4 @@ func (rec *recorder) cancelRun(ctx context.Context, tx *db.Tx, run int64, why st
 	}
 	result.State = RunState(row.State)
 	return result, nil
-}
-
-// catchUp brings a job whose start the database has not heard of to "starting",
-// by the steps it went through: the daemon died between the order and the
-// commit, but the executor's journal has what came of it.
-func (rec *recorder) catchUp(ctx context.Context, tx *db.Tx, c *candidate, state JobState, ev executor.Event) (JobState, error) {
-	if state == JobWaiting {
-		reason := Reason{ReasonBackoff, "its back-off was over"}
-		if err := moved(tx.JobSetQueued(ctx, db.JobSetQueuedParams{
-			ID: c.jobID, Attempt: c.number, ReasonCode: reason.Code, ReasonText: reason.Text,
-		})); err != nil {
-			return state, err
-		}
-		if err := rec.jobEvent(ctx, tx, move{c.runID, c.jobID, c.number, JobWaiting, JobQueued, reason, ev.At.UnixMilli()}); err != nil {
-			return state, err
-		}
-		state = JobQueued
-	}
-	if state == JobQueued {
-		bootID := ""
-		if ev.Started != nil {
-			bootID = ev.Started.BootID
-		}
-		if err := rec.starting(ctx, tx, c, bootID, ev.At); err != nil {
-			return state, err
-		}
-		state = JobStarting
-	}
-	return state, nil
 }

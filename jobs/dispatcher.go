@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -45,6 +46,11 @@ type dispatcher struct {
 	drained  chan struct{}
 
 	loads sync.WaitGroup
+
+	// behind: an event could not be stored, so that no later one may be: its
+	// number would say that the earlier one is done. The line is broken and the
+	// executor asked again for everything since.
+	behind atomic.Bool
 
 	running, started, ended atomic.Int64
 }
@@ -116,8 +122,13 @@ func (d *dispatcher) start(ctx context.Context, c *candidate) {
 	d.enqueue(ctx, true, func(ctx context.Context, tx *db.Tx) error {
 		return d.rec.starting(ctx, tx, c, f.bootID, now)
 	}, func(err error) {
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, errMoved):
 			d.inbox.post(func() { d.unwanted(f, err) })
+		default:
+			// The attempt's later events find the step missing, and make it good.
+			d.log.Error("cannot record a start", "job_id", f.jobID, "attempt", f.number, "err", err)
 		}
 	})
 	d.order(f, limit)
@@ -136,13 +147,10 @@ func (d *dispatcher) order(f *flight, limit time.Duration) {
 	}
 }
 
-// unwanted stops an attempt whose start the database refused.
+// unwanted stops an attempt whose job was not queued any more when its start was
+// recorded.
 func (d *dispatcher) unwanted(f *flight, err error) {
-	level := slog.LevelError
-	if errors.Is(err, errMoved) {
-		level = slog.LevelWarn
-	}
-	d.log.Log(context.Background(), level, "a start was not recorded and is taken back", "job_id", f.jobID, "attempt", f.number, "err", err)
+	d.log.Warn("a start was ordered that the database does not want; it is taken back", "job_id", f.jobID, "attempt", f.number, "err", err)
 	if d.live[f.attemptID] == f {
 		d.stop(f, stopSuperseded)
 	}
@@ -225,7 +233,11 @@ func (d *dispatcher) applyUnknown(ctx context.Context, ev executor.Event) {
 		if err != nil {
 			return err
 		}
-		from, err := d.rec.catchUp(ctx, tx, c, JobState(row.Job.State), ev)
+		bootID := ""
+		if ev.Started != nil {
+			bootID = ev.Started.BootID
+		}
+		from, err := d.rec.catchUp(ctx, tx, c, JobState(row.Job.State), ev.At, bootID)
 		if err != nil {
 			return err
 		}
@@ -244,21 +256,39 @@ func (d *dispatcher) applyUnknown(ctx context.Context, ev executor.Event) {
 }
 
 // applied enqueues the operation of an event together with the event's number,
-// and acknowledges it to the executor after the commit. An operation that fails
-// is told once and passed over: replaying it for ever would help nobody.
+// and acknowledges it to the executor after the commit. If the disk does not
+// take it, it is asked for again; an operation that fails otherwise is told once
+// and passed over: replaying it for ever would help nobody.
 func (d *dispatcher) applied(ctx context.Context, ev executor.Event, linger bool, apply func(context.Context, *db.Tx) error) {
 	d.enqueue(ctx, linger, func(ctx context.Context, tx *db.Tx) error {
+		if d.behind.Load() {
+			return errBehind
+		}
 		if ev.Epoch != 0 {
 			tx.Applied(ev.Epoch, ev.Number)
 			tx.AfterCommit(func() { d.ack(ev.Epoch, ev.Number) })
 		}
-		return apply(ctx, tx)
+		err := apply(ctx, tx)
+		if db.IsStorage(err) {
+			d.behind.Store(true)
+		}
+		return err
 	}, func(err error) {
-		if err != nil {
+		switch {
+		case err == nil || errors.Is(err, errBehind) || errors.Is(err, db.ErrClosed):
+		case db.IsStorage(err) || errors.Is(err, db.ErrBusy):
+			d.behind.Store(true)
+			if line := d.attached.Load(); line != nil {
+				line.fail(fmt.Errorf("an event could not be stored: %w", err))
+			}
+		default:
 			d.log.Error("cannot apply an event of the executor", "attempt", ev.Attempt, "err", err)
 		}
 	})
 }
+
+// errBehind refuses an event because one before it could not be stored.
+var errBehind = errors.New("an earlier event is not stored yet")
 
 // ack acknowledges an event. An executor that is gone needs none: the next one
 // is told the position when it is attached.
@@ -271,6 +301,8 @@ func (d *dispatcher) ack(epoch, number uint64) {
 // attachment is the line to one executor.
 type attachment struct {
 	client *executor.Client
+	// fail breaks the line, for a reason of ours.
+	fail context.CancelCauseFunc
 	// broken is closed when the line has ended.
 	broken chan struct{}
 }
@@ -319,7 +351,8 @@ func (d *dispatcher) endRun(ctx context.Context, run int64, why string, answer f
 			return
 		}
 		if err != nil && !errors.Is(err, ErrConflict) {
-			d.log.Error("cannot end a run whose timeout is over", "run_id", run, "err", err)
+			d.log.Error("cannot end a run whose timeout is over; trying again", "run_id", run, "err", err)
+			d.rec.deadlines.push(now.Add(retryWrite).UnixMilli(), run, delayedBytes, run)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"database/sql/driver"
 	"flag"
 	"fmt"
 	"os"
@@ -50,6 +51,8 @@ type house struct {
 	home string
 	// window is how many queued jobs it holds in memory; 0 is the default.
 	window int
+	// driver opens its database's connections; nil is SQLite's own.
+	driver driver.Driver
 }
 
 // newHouse starts a runner; its parts are ended with the test.
@@ -75,6 +78,7 @@ func (h *house) open(t testing.TB, slots int) {
 	var err error
 	if h.db, err = db.Open(context.Background(), db.Options{
 		Path: filepath.Join(h.home, "heroproc.db"), Backups: filepath.Join(h.home, "backups"),
+		Driver: h.driver,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -125,30 +125,55 @@ func (rec *recorder) started(ctx context.Context, tx *db.Tx, c *candidate, s *ex
 	}); err != nil {
 		return err
 	}
-	reason := Reason{ReasonStarted, fmt.Sprintf("started as pid %d", s.PID)}
-	err = moved(tx.JobSetRunning(ctx, db.JobSetRunningParams{
-		ID: c.jobID, Attempt: c.number, ReasonCode: reason.Code, ReasonText: reason.Text, StartedAt: &ms,
-	}))
-	if errors.Is(err, errMoved) {
-		return nil
+	err = rec.running(ctx, tx, c, s)
+	if !errors.Is(err, errMoved) {
+		return err
 	}
-	if err != nil {
+	state, current, err := rec.whereIs(ctx, tx, c, s.At, s.BootID)
+	if err != nil || !current || state != JobStarting {
+		return err
+	}
+	return rec.running(ctx, tx, c, s)
+}
+
+// running takes a starting job to running.
+func (rec *recorder) running(ctx context.Context, tx *db.Tx, c *candidate, s *executor.Started) error {
+	ms := s.At.UnixMilli()
+	reason := Reason{ReasonStarted, fmt.Sprintf("started as pid %d", s.PID)}
+	if err := moved(tx.JobSetRunning(ctx, db.JobSetRunningParams{
+		ID: c.jobID, Attempt: c.number, ReasonCode: reason.Code, ReasonText: reason.Text, StartedAt: &ms,
+	})); err != nil {
 		return err
 	}
 	return rec.jobEvent(ctx, tx, move{c.runID, c.jobID, c.number, JobStarting, JobRunning, reason, ms})
 }
 
 // exited ends an attempt and carries out the verdict on its job. A job that is
-// final, or not in state from any more, keeps what it has; the attempt's end is
-// noted all the same.
+// not in state from has missed a step, which is made good; one that is final, or
+// has another attempt by now, keeps what it has. The attempt's end is noted in
+// any case.
 func (rec *recorder) exited(ctx context.Context, tx *db.Tx, c *candidate, from JobState, ev executor.Event, v verdict) error {
-	at := ev.At.UnixMilli()
-	if err := rec.attemptEnded(ctx, tx, c.attemptID, ev, v.Reason, at); err != nil {
+	if err := rec.attemptEnded(ctx, tx, c.attemptID, ev, v.Reason, ev.At.UnixMilli()); err != nil || from.Final() {
 		return err
 	}
-	if from.Final() {
-		return nil
+	err := rec.carryOut(ctx, tx, c, from, ev, v)
+	if !errors.Is(err, errMoved) {
+		return err
 	}
+	bootID := ""
+	if ev.Started != nil {
+		bootID = ev.Started.BootID
+	}
+	from, current, err := rec.whereIs(ctx, tx, c, ev.At, bootID)
+	if err != nil || !current {
+		return err
+	}
+	return rec.carryOut(ctx, tx, c, from, ev, v)
+}
+
+// carryOut takes a job from where it is to where the verdict sends it.
+func (rec *recorder) carryOut(ctx context.Context, tx *db.Tx, c *candidate, from JobState, ev executor.Event, v verdict) error {
+	at := ev.At.UnixMilli()
 	var startedAt *int64
 	if ev.Started != nil {
 		startedAt = new(ev.Started.At.UnixMilli())
@@ -157,16 +182,10 @@ func (rec *recorder) exited(ctx context.Context, tx *db.Tx, c *candidate, from J
 	if v.Counted {
 		failed = 1
 	}
-	var err error
 	if v.State == JobWaiting {
-		err = rec.retry(ctx, tx, c, from, v, startedAt, failed, at)
-	} else {
-		err = rec.final(ctx, tx, c, from, v, ev.Exit, startedAt, failed, at)
+		return rec.retry(ctx, tx, c, from, v, startedAt, failed, at)
 	}
-	if errors.Is(err, errMoved) {
-		return nil
-	}
-	return err
+	return rec.final(ctx, tx, c, from, v, ev.Exit, startedAt, failed, at)
 }
 
 func (rec *recorder) attemptEnded(ctx context.Context, tx *db.Tx, attempt int64, ev executor.Event, reason Reason, at int64) error {

@@ -21,8 +21,8 @@ func (r *Runner) keepExecutor(ctx context.Context) {
 		if ctx.Err() != nil || r.leaving.Load() {
 			return
 		}
-		r.progress.Store(&progress{detail: fmt.Sprintf("no executor: %v", err)})
-		r.log.Error("the executor is not there", "err", err)
+		r.progress.Store(&progress{detail: fmt.Sprintf("attaching to the executor again: %v", err)})
+		r.log.Error("the line to the executor is broken", "err", err)
 		if time.Since(began) > maxRetryAttach {
 			wait = retryAttach
 		}
@@ -38,6 +38,11 @@ func (r *Runner) keepExecutor(ctx context.Context) {
 // line breaks.
 func (r *Runner) withExecutor(ctx context.Context) error {
 	r.progress.Store(&progress{detail: "attaching to the executor"})
+	// Whatever was on its way has been stored or refused when this is stored.
+	if err := r.db.Write(ctx, func(context.Context, *db.Tx) error { return nil }); err != nil {
+		return fmt.Errorf("the database takes no writes: %w", err)
+	}
+	r.dsp.behind.Store(false)
 	options := r.attach
 	options.Positions = make(map[uint64]uint64)
 	positions, err := db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.ExecutorPosition, error) {
@@ -54,8 +59,10 @@ func (r *Runner) withExecutor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	line := &attachment{client: client, broken: make(chan struct{})}
+	serving, fail := context.WithCancelCause(ctx)
+	line := &attachment{client: client, fail: fail, broken: make(chan struct{})}
 	defer func() {
+		fail(nil)
 		r.dsp.attached.Store(nil)
 		_ = r.dsp.call(ctx, func() { r.dsp.executor = nil })
 		if err := client.Close(); err != nil {
@@ -74,7 +81,7 @@ func (r *Runner) withExecutor(ctx context.Context) error {
 		close(r.recovered)
 	}
 	r.log.Info("ready", "executor_pid", attached.Info.PID, "live", len(attached.Live), "replayed", len(attached.Events))
-	err = client.Serve(ctx, func(batch []executor.Event) {
+	err = client.Serve(serving, func(batch []executor.Event) {
 		r.dsp.inbox.post(func() {
 			for _, ev := range batch {
 				r.dsp.apply(ctx, ev)
@@ -109,6 +116,9 @@ func (r *Runner) recover(ctx context.Context, client *executor.Client, attached 
 	}
 	if err := r.notePositions(ctx, attached.Info.Epochs); err != nil {
 		return err
+	}
+	if r.dsp.behind.Load() {
+		return errBehind
 	}
 	r.progress.Store(&progress{
 		detail: fmt.Sprintf("adopting %d attempts", len(attached.Live)), executor: &attached.Info,
@@ -271,9 +281,9 @@ func (d *dispatcher) resumeHeld(ctx context.Context, f *flight, one executor.Liv
 		to, at = JobRunning, one.Started.At
 	}
 	if from != to && from != JobRunning {
-		f.state = to
+		f.state, f.bootID = to, d.bootID
 		d.enqueue(ctx, true, func(ctx context.Context, tx *db.Tx) error {
-			_, err := d.rec.catchUp(ctx, tx, f.candidate, from, executor.Event{At: at, Started: one.Started})
+			_, err := d.rec.catchUp(ctx, tx, f.candidate, from, at, f.bootID)
 			if err != nil || to == JobStarting {
 				return err
 			}

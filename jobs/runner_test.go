@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/heroproc/heroproc/db"
+	"github.com/heroproc/heroproc/db/dbtest"
 	"github.com/heroproc/heroproc/jobs/document"
 	"github.com/heroproc/heroproc/jobs/spec"
 )
@@ -289,6 +291,86 @@ func TestALongQueueRunsOnce(t *testing.T) {
 	tokens := strings.Fields(string(text))
 	if distinct := slices.Compact(slices.Sorted(slices.Values(tokens))); len(tokens) != 200 || len(distinct) != 200 {
 		t.Errorf("%d starts of %d attempts, want 200 of 200", len(tokens), len(distinct))
+	}
+}
+
+// While the disk takes nothing, what happens is kept by the executor: nothing is
+// lost, nothing runs twice, and the histories are whole when there is room again.
+func TestAFullDiskLosesNoEvent(t *testing.T) {
+	t.Parallel()
+	var faults dbtest.Faults
+	h := newHouse(t, 4, func(h *house) { h.driver = &faults })
+	marks := filepath.Join(h.home, "marks")
+	retry := script("echo $HEROPROC_TOKEN >> " + marks + "; [ $HEROPROC_ATTEMPT = 2 ]")
+	retry.Retry = &spec.Retry{Attempts: 2, Backoff: spec.Duration(time.Millisecond), MaxBackoff: spec.Duration(time.Millisecond)}
+	var runs []spec.Run
+	for range 40 {
+		runs = append(runs, spec.Run{Jobs: map[string]spec.Job{"a": retry, "b": script("echo $HEROPROC_TOKEN >> "+marks, "a")}})
+	}
+	results, err := h.Submit(t.Context(), runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := sqlite3.Error{Code: sqlite3.ErrFull}
+	for _, n := range []int{1, 20} {
+		faults.FailNth(n, "ExecutorPositionSet", full) // sinks its whole batch
+		faults.FailNth(5*n, "EventInsert", full)
+		faults.FailNth(3*n, "JobSetStarting", full)
+	}
+	for _, result := range results {
+		if detail := h.finish(t, result.ID); detail.Run.State != string(RunSucceeded) || len(detail.Jobs[0].Attempts) != 2 {
+			t.Errorf("run %d is %s: %s", result.ID, detail.Run.State, detail.Run.ReasonText)
+		}
+	}
+	text, err := os.ReadFile(marks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := strings.Fields(string(text))
+	if distinct := slices.Compact(slices.Sorted(slices.Values(tokens))); len(tokens) != 120 || len(distinct) != 120 {
+		t.Errorf("%d starts of %d attempts, want 120 of 120", len(tokens), len(distinct))
+	}
+	h.checkHistories(t)
+}
+
+// checkHistories replays all events: each job's is a path through the state
+// table, to where the job is.
+func (h *house) checkHistories(t *testing.T) {
+	t.Helper()
+	at := map[int64]JobState{}
+	for after := int64(0); ; {
+		events, err := db.Get(t.Context(), h.db, func(ctx context.Context, q *db.Queries) ([]db.Event, error) {
+			return q.EventListAfter(ctx, db.EventListAfterParams{After: after, MaxRows: 1000})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			after = e.Number
+			if e.Kind != eventJob {
+				continue
+			}
+			var from JobState
+			if e.FromState != nil {
+				from = JobState(*e.FromState)
+			}
+			if at[*e.JobID] != from || !CanMove(from, JobState(e.ToState)) {
+				t.Errorf("job %d was %q and went from %q to %q", *e.JobID, at[*e.JobID], from, e.ToState)
+			}
+			at[*e.JobID] = JobState(e.ToState)
+		}
+		if len(events) == 0 {
+			break
+		}
+	}
+	jobs, err := h.Jobs(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, job := range jobs {
+		if at[job.ID] != JobState(job.State) {
+			t.Errorf("job %d is %q, and its events end with %q", job.ID, job.State, at[job.ID])
+		}
 	}
 }
 
