@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heroproc/heroproc/supervisor/api/client"
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
@@ -19,68 +20,23 @@ func (c *cli) jobCommand() *cobra.Command {
 }
 
 func (c *cli) jobListCommand() *cobra.Command {
-	var page rpc.ListParams
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List jobs, newest first",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := c.client()
-			if err != nil {
-				return err
-			}
-			list, err := api.Jobs(cmd.Context(), page)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return c.printJSON(list)
-			}
-			now := time.Now()
-			rows := make([][]cell, 0, len(list.Jobs))
-			for _, job := range list.Jobs {
-				rows = append(rows, []cell{
-					text(job.ID), text(job.RunID), text(job.Name), state(job.State), number(job.Attempt),
-					ending(job.ExitCode, job.Signal), span(job.StartedAt, job.FinishedAt, now), text(job.Reason.Text),
-				})
-			}
-			c.nextPage(cmd, list.Next)
-			return c.printTable([]string{"ID", "RUN", "NAME", "STATE", "ATTEMPT", "EXIT", "TOOK", "REASON"}, rows)
-		},
-	}
-	pageFlags(cmd, &page)
-	jsonFlag(cmd, &asJSON)
-	return cmd
+	cmd := &cobra.Command{Use: "list", Short: "List jobs, newest first"}
+	return aPage(c, cmd, (*client.Client).Jobs, func(list rpc.JobList) (int64, error) {
+		now := time.Now()
+		rows := make([][]cell, 0, len(list.Jobs))
+		for _, job := range list.Jobs {
+			rows = append(rows, []cell{
+				text(job.ID), text(job.RunID), text(job.Name), state(job.State), number(job.Attempt),
+				ending(job.ExitCode, job.Signal), span(job.StartedAt, job.FinishedAt, now), text(job.Reason.Text),
+			})
+		}
+		return list.Next, c.printTable([]string{"ID", "RUN", "NAME", "STATE", "ATTEMPT", "EXIT", "TOOK", "REASON"}, rows)
+	})
 }
 
 func (c *cli) jobShowCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "show ID",
-		Short: "Show a job with its attempts",
-		Args:  idArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := parseID(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			api, err := c.client()
-			if err != nil {
-				return err
-			}
-			job, err := api.Job(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return c.printJSON(job)
-			}
-			return c.printJob(job)
-		},
-	}
-	jsonFlag(cmd, &asJSON)
-	return cmd
+	cmd := &cobra.Command{Use: "show ID", Short: "Show a job with its attempts"}
+	return aboutID(c, cmd, (*client.Client).Job, c.printJob)
 }
 
 func (c *cli) printJob(job rpc.JobDetail) error {

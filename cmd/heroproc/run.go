@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heroproc/heroproc/supervisor/api/client"
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
@@ -21,82 +22,24 @@ func (c *cli) runCommand() *cobra.Command {
 	)
 }
 
-// pageFlags adds the flags of a list, which comes newest first and by pages.
-func pageFlags(cmd *cobra.Command, page *rpc.ListParams) {
-	cmd.Flags().IntVar(&page.Limit, "limit", 50, "at most this many, up to 1000")
-	cmd.Flags().Int64Var(&page.Before, "before", 0, "only those before this id")
-}
-
-// nextPage says how to see what a list did not show.
-func (c *cli) nextPage(cmd *cobra.Command, next int64) {
-	if next != 0 {
-		fmt.Fprintf(c.stderr, "there are more: %s --before %d\n", cmd.CommandPath(), next)
-	}
-}
-
 func (c *cli) runListCommand() *cobra.Command {
-	var page rpc.ListParams
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List runs, newest first",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := c.client()
-			if err != nil {
-				return err
-			}
-			list, err := api.Runs(cmd.Context(), page)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return c.printJSON(list)
-			}
-			now := time.Now()
-			rows := make([][]cell, 0, len(list.Runs))
-			for _, run := range list.Runs {
-				rows = append(rows, []cell{
-					text(run.ID), text(run.Name), state(run.State), moment(&run.CreatedAt),
-					span(run.StartedAt, run.FinishedAt, now), text(strings.Join(run.Tags, ",")), text(run.Reason.Text),
-				})
-			}
-			c.nextPage(cmd, list.Next)
-			return c.printTable([]string{"ID", "NAME", "STATE", "CREATED", "TOOK", "TAGS", "REASON"}, rows)
-		},
-	}
-	pageFlags(cmd, &page)
-	jsonFlag(cmd, &asJSON)
-	return cmd
+	cmd := &cobra.Command{Use: "list", Short: "List runs, newest first"}
+	return aPage(c, cmd, (*client.Client).Runs, func(list rpc.RunList) (int64, error) {
+		now := time.Now()
+		rows := make([][]cell, 0, len(list.Runs))
+		for _, run := range list.Runs {
+			rows = append(rows, []cell{
+				text(run.ID), text(run.Name), state(run.State), moment(&run.CreatedAt),
+				span(run.StartedAt, run.FinishedAt, now), text(strings.Join(run.Tags, ",")), text(run.Reason.Text),
+			})
+		}
+		return list.Next, c.printTable([]string{"ID", "NAME", "STATE", "CREATED", "TOOK", "TAGS", "REASON"}, rows)
+	})
 }
 
 func (c *cli) runShowCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "show ID",
-		Short: "Show a run with its jobs and their attempts",
-		Args:  idArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := parseID(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			api, err := c.client()
-			if err != nil {
-				return err
-			}
-			run, err := api.Run(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return c.printJSON(run)
-			}
-			return c.printRun(run)
-		},
-	}
-	jsonFlag(cmd, &asJSON)
-	return cmd
+	cmd := &cobra.Command{Use: "show ID", Short: "Show a run with its jobs and their attempts"}
+	return aboutID(c, cmd, (*client.Client).Run, c.printRun)
 }
 
 func (c *cli) printRun(run rpc.RunDetail) error {
@@ -175,34 +118,12 @@ func (c *cli) runWaitCommand() *cobra.Command {
 }
 
 func (c *cli) runCancelCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "cancel ID",
-		Short: "Cancel a run: end what runs of it, and start nothing more",
-		Args:  idArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := parseID(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			api, err := c.client()
-			if err != nil {
-				return err
-			}
-			cancelled, err := api.Cancel(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return c.printJSON(cancelled)
-			}
-			_, err = fmt.Fprintf(c.stdout, "run %d: %s cancelled, %s being ended\n",
-				id, count(cancelled.Cancelled, "job"), count(cancelled.Stopping, "process"))
-			return err
-		},
-	}
-	jsonFlag(cmd, &asJSON)
-	return cmd
+	cmd := &cobra.Command{Use: "cancel ID", Short: "Cancel a run: end what runs of it, and start nothing more"}
+	return aboutID(c, cmd, (*client.Client).Cancel, func(cancelled rpc.CancelResult) error {
+		_, err := fmt.Fprintf(c.stdout, "run %d: %s cancelled, %s being ended\n",
+			cancelled.ID, count(cancelled.Cancelled, "job"), count(cancelled.Stopping, "process"))
+		return err
+	})
 }
 
 // count says how many there are of something.
