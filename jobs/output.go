@@ -147,7 +147,8 @@ func placeOf(attempt db.Attempt) (place logs.Place, begun bool, err error) {
 }
 
 // Log reads a page of one attempt's lines; attempt 0 is the latest. next is
-// where the next page begins, empty at the end of what there is.
+// where the next page begins: empty at the end of an attempt that is over, and
+// the place to ask again from while it still writes.
 func (r *Runner) Log(ctx context.Context, job, attempt int64, tail, limit int, after string) (lines []logs.Line, next string, err error) {
 	row, err := db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) (db.Attempt, error) {
 		number := attempt
@@ -175,6 +176,7 @@ func (r *Runner) Log(ctx context.Context, job, attempt int64, tail, limit int, a
 		}
 	}
 	size := 0
+	next = after
 	for line, err := range r.logs.Read(ctx, q) {
 		if err != nil {
 			return nil, "", err

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -80,7 +81,7 @@ func needsByJob(ctx context.Context, q *db.Queries, run int64, jobs []db.Job) (m
 // Runs pages through all runs, newest first; before 0 begins with the newest.
 func (r *Runner) Runs(ctx context.Context, before int64, limit int) ([]db.Run, error) {
 	return db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.Run, error) {
-		return q.RunListBefore(ctx, db.RunListBeforeParams{Before: orDefault(before, math.MaxInt64), MaxRows: int64(limit)})
+		return q.RunListBefore(ctx, db.RunListBeforeParams{Before: cmp.Or(before, math.MaxInt64), MaxRows: int64(limit)})
 	})
 }
 
@@ -108,6 +109,6 @@ func (r *Runner) Job(ctx context.Context, id int64) (JobDetail, error) {
 // Jobs pages through all jobs, newest first; before 0 begins with the newest.
 func (r *Runner) Jobs(ctx context.Context, before int64, limit int) ([]db.Job, error) {
 	return db.Get(ctx, r.db, func(ctx context.Context, q *db.Queries) ([]db.Job, error) {
-		return q.JobListBefore(ctx, db.JobListBeforeParams{Before: orDefault(before, math.MaxInt64), MaxRows: int64(limit)})
+		return q.JobListBefore(ctx, db.JobListBeforeParams{Before: cmp.Or(before, math.MaxInt64), MaxRows: int64(limit)})
 	})
 }

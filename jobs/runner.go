@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,9 @@ const (
 	// executorEndTimeout is how long an executor without children may take to end;
 	// it takes milliseconds, unless it is stopped or the machine swaps.
 	executorEndTimeout = 5 * time.Second
+	// recoveryStopTimeout is how long a stop waits for a recovery that is not
+	// complete; it takes milliseconds where an executor answers at all.
+	recoveryStopTimeout = 5 * time.Second
 	// retryAttach and maxRetryAttach space the tries to reach an executor.
 	retryAttach    = 100 * time.Millisecond
 	maxRetryAttach = 5 * time.Second
@@ -89,10 +93,10 @@ type progress struct {
 
 // New builds a runner; Start sets it going.
 func New(c Config) (*Runner, error) {
-	c.Slots = orDefault(c.Slots, runtime.NumCPU())
-	c.Drain = orDefault(c.Drain, DefaultDrain)
-	c.Window = orDefault(c.Window, DefaultWindow)
-	c.LogBudget = orDefault(c.LogBudget, logs.DefaultAttemptBudget)
+	c.Slots = cmp.Or(c.Slots, runtime.NumCPU())
+	c.Drain = cmp.Or(c.Drain, DefaultDrain)
+	c.Window = cmp.Or(c.Window, DefaultWindow)
+	c.LogBudget = cmp.Or(c.LogBudget, logs.DefaultAttemptBudget)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -124,14 +128,6 @@ func New(c Config) (*Runner, error) {
 	return r, nil
 }
 
-func orDefault[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
-}
-
 // Start sets the runner going and returns at once; the recovery of what an
 // earlier daemon left runs beside it, and Ready tells when it is complete.
 func (r *Runner) Start() {
@@ -161,6 +157,7 @@ func (r *Runner) stop(ctx context.Context, leaveRunning bool) error {
 	}
 	var problem error
 	if !leaveRunning {
+		r.awaitRecovery(ctx)
 		r.dsp.inbox.post(r.dsp.stopAll)
 		select {
 		case <-r.dsp.drained:
@@ -179,6 +176,18 @@ func (r *Runner) stop(ctx context.Context, leaveRunning bool) error {
 	r.end()
 	r.parts.Wait()
 	return errors.Join(problem, barrier)
+}
+
+// awaitRecovery gives a recovery that has just begun the time to find what runs,
+// so that a stop does not pass it by.
+func (r *Runner) awaitRecovery(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, recoveryStopTimeout)
+	defer cancel()
+	select {
+	case <-r.recovered:
+	case <-ctx.Done():
+		r.log.Warn("stopping before the recovery is complete; what runs is left to the executor", "err", context.Cause(ctx))
+	}
 }
 
 // endExecutor tells the executor, which has no children left, to end, and

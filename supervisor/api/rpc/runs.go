@@ -198,7 +198,8 @@ type LogsParams struct {
 // LogsResult is a page of lines.
 type LogsResult struct {
 	Lines []LogLine `json:"lines"`
-	// Next is the "after" of the next page; empty when the end was reached.
+	// Next is the "after" of the next page: empty at the end of an attempt that
+	// is over, the place to ask again from while it still writes.
 	Next string `json:"next,omitempty"`
 }
 
