@@ -1,6 +1,8 @@
 package failures
 
 import (
+	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/heroproc/heroproc/jobs/spec"
+	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
 // Row 10: of several daemons started at once on one home exactly one lives, and
@@ -144,18 +147,21 @@ func TestFailure29_CancelAgainstExit(t *testing.T) {
 	var lanes sync.WaitGroup
 	for lane := range 4 {
 		lanes.Go(func() {
-			for i := range 40 * scale {
+			rng := rand.New(rand.NewPCG(uint64(lane), 29))
+			for range 50 * scale {
+				life := time.Duration(rng.Int64N(int64(30 * time.Millisecond)))
 				id, err := h.api.Submit(t.Context(), spec.Run{Jobs: map[string]spec.Job{"a": {
-					Action: spec.Action{Command: []string{"sleep", strconv.FormatFloat(0.001*float64(lane+i%4), 'f', 3, 64)}},
+					Action: spec.Action{Command: []string{"sleep", strconv.FormatFloat(life.Seconds(), 'f', 4, 64)}},
 				}}})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				time.Sleep(time.Duration(i%7) * time.Millisecond) // the exit is about to come
-				_, _, code := h.cli("run", "cancel", strconv.FormatInt(id.ID, 10))
-				if code != 0 && code != 6 {
-					t.Errorf("cancel exits with %d", code)
+				time.Sleep(time.Duration(rng.Int64N(int64(2*life + 5*time.Millisecond)))) // before or after the exit
+				var conflict *rpc.Error
+				if _, err := h.api.Cancel(t.Context(), id.ID); err != nil &&
+					(!errors.As(err, &conflict) || conflict.Code != rpc.CodeConflict) {
+					t.Error(err)
 				}
 				result, err := h.api.Wait(t.Context(), id.ID)
 				if err != nil {
