@@ -3,10 +3,8 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,14 +21,12 @@ import (
 // after it: the token is on disk since the attempt became possible, so a crash
 // in between is told apart by the executor's journal.
 type dispatcher struct {
-	db     *db.DB
-	rec    *recorder
-	env    *environment
-	slots  int
-	drain  time.Duration
-	budget int64
-	log    *slog.Logger
-	inbox  *inbox
+	db    *db.DB
+	rec   *recorder
+	env   *environment
+	slots int
+	log   *slog.Logger
+	inbox *inbox
 
 	// executor is where orders go; nil while none is attached or a recovery holds
 	// them back. attached is the line to it from the beginning of the recovery on.
@@ -52,8 +48,11 @@ type dispatcher struct {
 	// executor asked again for everything since.
 	behind atomic.Bool
 
-	running, started, ended atomic.Int64
+	counters counters
 }
+
+// counters are what others may read of the dispatcher at any time.
+type counters struct{ running, started, ended atomic.Int64 }
 
 // run is the dispatcher's goroutine; it ends with the context.
 func (d *dispatcher) run(ctx context.Context) {
@@ -67,7 +66,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		d.admit(ctx)
 		d.wakeDelayed(ctx)
 		d.endOverdue(ctx)
-		d.running.Store(int64(len(d.live)))
+		d.counters.running.Store(int64(len(d.live)))
 		d.setAlarm(alarm)
 		select {
 		case <-d.inbox.bell:
@@ -116,11 +115,12 @@ func (d *dispatcher) start(ctx context.Context, c *candidate) {
 		d.endRun(ctx, c.runID, stopRunTimeout, nil)
 		return
 	}
-	f := &flight{candidate: c, state: JobStarting, bootID: d.bootID}
+	bootID := d.bootID
+	f := &flight{candidate: c, state: JobStarting, bootID: bootID}
 	d.live[c.attemptID] = f
-	d.started.Add(1)
+	d.counters.started.Add(1)
 	d.enqueue(ctx, true, func(ctx context.Context, tx *db.Tx) error {
-		return d.rec.starting(ctx, tx, c, f.bootID, now)
+		return d.rec.starting(ctx, tx, c, bootID, now)
 	}, func(err error) {
 		switch {
 		case err == nil:
@@ -137,12 +137,7 @@ func (d *dispatcher) start(ctx context.Context, c *candidate) {
 // order sends the start to the executor. Where none is reachable the flight
 // stays: the recovery that follows orders it again under the same token.
 func (d *dispatcher) order(f *flight, limit time.Duration) {
-	err := d.executor.Start(executor.Order{
-		Attempt: f.attemptID, Token: f.token, Command: f.action.Argv(), Env: d.env.of(f.candidate), Dir: f.action.Dir,
-		Timeout: limit, Stop: f.stopSequence(), Drain: d.drain, LogBudget: d.budget,
-		OutputFile: d.env.outputFile(f.attemptID),
-	})
-	if err != nil {
+	if err := d.executor.Start(d.env.order(f.candidate, limit)); err != nil {
 		d.log.Warn("cannot order a start; it is ordered again when the executor is back", "job_id", f.jobID, "attempt", f.number, "err", err)
 	}
 }
@@ -165,146 +160,6 @@ func (d *dispatcher) stop(f *flight, why string) {
 	if err != nil {
 		d.log.Warn("cannot order a stop; it is ordered again when the executor is back", "job_id", f.jobID, "attempt", f.number, "err", err)
 	}
-}
-
-// apply turns one of the executor's events into a write operation.
-func (d *dispatcher) apply(ctx context.Context, ev executor.Event) {
-	f := d.live[ev.Attempt]
-	if f != nil && f.token != ev.Token {
-		f = nil
-	}
-	if f == nil {
-		d.applyUnknown(ctx, ev)
-		return
-	}
-	switch ev.Kind {
-	case executor.EventStarted:
-		f.state = JobRunning
-		d.applied(ctx, ev, d.mayLinger(f), func(ctx context.Context, tx *db.Tx) error {
-			return d.rec.started(ctx, tx, f.candidate, ev.Started)
-		})
-	case executor.EventExited:
-		d.end(ctx, f, ev)
-	case executor.EventStuck:
-		state := f.state
-		d.applied(ctx, ev, false, func(ctx context.Context, tx *db.Tx) error {
-			return d.rec.stuck(ctx, tx, f.candidate, state, ev.Survivors)
-		})
-	case executor.EventIntent:
-	}
-}
-
-// end frees the flight's slot and records what follows from its end.
-func (d *dispatcher) end(ctx context.Context, f *flight, ev executor.Event) {
-	delete(d.live, f.attemptID)
-	d.ended.Add(1)
-	from, v := f.state, d.decide(f, ev.Exit)
-	d.applied(ctx, ev, d.mayLinger(f), func(ctx context.Context, tx *db.Tx) error {
-		return d.rec.exited(ctx, tx, f.candidate, from, ev, v)
-	})
-	if d.stopping && len(d.live) == 0 {
-		d.closeDrained()
-	}
-}
-
-func (d *dispatcher) decide(f *flight, exit *executor.Exit) verdict {
-	return decide(ending{
-		Exit: exit, Failures: f.failures, Retry: f.action.RetryPolicy(), OnLost: f.action.LostPolicy(),
-		CancelRequested: f.cancelRequested, RunOver: f.runEnded || f.runOver(d.rec.now()), Rand: rand.Float64(),
-	})
-}
-
-// applyUnknown applies an event of an attempt that is not in flight: one whose
-// start was still on its way to the disk when the daemon died, or one that was
-// ended since. The row says which; where there is none, only the number counts.
-func (d *dispatcher) applyUnknown(ctx context.Context, ev executor.Event) {
-	d.applied(ctx, ev, false, func(ctx context.Context, tx *db.Tx) error {
-		row, err := tx.AttemptGetWithJob(ctx, ev.Attempt)
-		if db.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if row.Attempt.Token != ev.Token || row.Attempt.FinishedAt != nil || row.Job.Attempt != row.Attempt.Number {
-			return nil
-		}
-		c, err := newCandidate(row.Job, row.Attempt.ID, row.Attempt.Token, row.Context, row.TimeoutMs, row.DeadlineAt)
-		if err != nil {
-			return err
-		}
-		bootID := ""
-		if ev.Started != nil {
-			bootID = ev.Started.BootID
-		}
-		from, err := d.rec.catchUp(ctx, tx, c, JobState(row.Job.State), ev.At, bootID)
-		if err != nil {
-			return err
-		}
-		switch ev.Kind {
-		case executor.EventStarted:
-			return d.rec.started(ctx, tx, c, ev.Started)
-		case executor.EventExited:
-			f := &flight{candidate: c, state: from, cancelRequested: row.Job.CancelRequestedAt != nil}
-			return d.rec.exited(ctx, tx, c, from, ev, d.decide(f, ev.Exit))
-		case executor.EventStuck:
-			return d.rec.stuck(ctx, tx, c, from, ev.Survivors)
-		default:
-			return nil
-		}
-	})
-}
-
-// applied enqueues the operation of an event together with the event's number,
-// and acknowledges it to the executor after the commit. If the disk does not
-// take it, it is asked for again; an operation that fails otherwise is told once
-// and passed over: replaying it for ever would help nobody.
-func (d *dispatcher) applied(ctx context.Context, ev executor.Event, linger bool, apply func(context.Context, *db.Tx) error) {
-	d.enqueue(ctx, linger, func(ctx context.Context, tx *db.Tx) error {
-		if d.behind.Load() {
-			return errBehind
-		}
-		if ev.Epoch != 0 {
-			tx.Applied(ev.Epoch, ev.Number)
-			tx.AfterCommit(func() { d.ack(ev.Epoch, ev.Number) })
-		}
-		err := apply(ctx, tx)
-		if db.IsStorage(err) {
-			d.behind.Store(true)
-		}
-		return err
-	}, func(err error) {
-		switch {
-		case err == nil || errors.Is(err, errBehind) || errors.Is(err, db.ErrClosed):
-		case db.IsStorage(err) || errors.Is(err, db.ErrBusy):
-			d.behind.Store(true)
-			if line := d.attached.Load(); line != nil {
-				line.fail(fmt.Errorf("an event could not be stored: %w", err))
-			}
-		default:
-			d.log.Error("cannot apply an event of the executor", "attempt", ev.Attempt, "err", err)
-		}
-	})
-}
-
-// errBehind refuses an event because one before it could not be stored.
-var errBehind = errors.New("an earlier event is not stored yet")
-
-// ack acknowledges an event. An executor that is gone needs none: the next one
-// is told the position when it is attached.
-func (d *dispatcher) ack(epoch, number uint64) {
-	if line := d.attached.Load(); line != nil {
-		_ = line.client.Ack(epoch, number)
-	}
-}
-
-// attachment is the line to one executor.
-type attachment struct {
-	client *executor.Client
-	// fail breaks the line, for a reason of ours.
-	fail context.CancelCauseFunc
-	// broken is closed when the line has ended.
-	broken chan struct{}
 }
 
 // mayLinger tells whether a transition may wait a few milliseconds for company:

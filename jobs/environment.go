@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
+
+	"github.com/heroproc/heroproc/jobs/executor"
 )
 
 // environment builds what a job is given: clean by default, so that a job runs
@@ -17,12 +20,15 @@ type environment struct {
 	socket string
 	// outputs is the directory of the files named by HEROPROC_OUTPUT.
 	outputs string
+	// drain and logBudget are those of Config.
+	drain     time.Duration
+	logBudget int64
 }
 
 // defaultPath is the PATH of a job when the daemon itself has none.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-func newEnvironment(home string) *environment {
+func newEnvironment(home string, drain time.Duration, logBudget int64) *environment {
 	values := map[string]string{"PATH": defaultPath, "HOME": "/"}
 	if who, err := user.Current(); err == nil {
 		values["HOME"], values["USER"] = who.HomeDir, who.Username
@@ -34,12 +40,22 @@ func newEnvironment(home string) *environment {
 	}
 	env := &environment{
 		socket: filepath.Join(home, "rpc.sock"), outputs: filepath.Join(home, "outputs"),
+		drain: drain, logBudget: logBudget,
 	}
 	for key, value := range values {
 		env.base = append(env.base, key+"="+value)
 	}
 	slices.Sort(env.base)
 	return env
+}
+
+// order is what the executor is told to start an attempt; limit is how long it
+// may run, 0 for ever.
+func (e *environment) order(c *candidate, limit time.Duration) executor.Order {
+	return executor.Order{
+		Attempt: c.attemptID, Token: c.token, Command: c.action.Argv(), Env: e.of(c), Dir: c.action.Dir,
+		Timeout: limit, Stop: c.stopSequence(), Drain: e.drain, LogBudget: e.logBudget, OutputFile: e.outputFile(c.attemptID),
+	}
 }
 
 // of is the whole environment of one attempt. What the spec names wins over the

@@ -103,7 +103,7 @@ func New(c Config) (*Runner, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	env := newEnvironment(c.Home)
+	env := newEnvironment(c.Home, c.Drain, c.LogBudget)
 	if err := os.MkdirAll(env.outputs, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory for output values: %w", err)
 	}
@@ -118,7 +118,7 @@ func New(c Config) (*Runner, error) {
 		db: c.DB, rec: rec, logs: logs.NewReader(filepath.Join(c.Home, "logs")), log: c.Logger,
 		attach: executor.ClientOptions{Home: c.Home, Command: c.Executor, Logger: c.Logger},
 		dsp: &dispatcher{
-			db: c.DB, rec: rec, env: env, slots: c.Slots, drain: c.Drain, budget: c.LogBudget, log: c.Logger,
+			db: c.DB, rec: rec, env: env, slots: c.Slots, log: c.Logger,
 			inbox: box, live: make(map[int64]*flight), ending: make(map[int64]int), drained: make(chan struct{}),
 		},
 		stopped: make(chan struct{}), recovered: make(chan struct{}),
@@ -163,7 +163,7 @@ func (r *Runner) stop(ctx context.Context, leaveRunning bool) error {
 		case <-r.dsp.drained:
 		case <-ctx.Done():
 			problem = fmt.Errorf("%d attempts are still running and are left to the executor: %w",
-				r.dsp.running.Load(), context.Cause(ctx))
+				r.dsp.counters.running.Load(), context.Cause(ctx))
 		}
 	}
 	r.leaving.Store(true)
@@ -239,7 +239,7 @@ func (r *Runner) Executor() (Executor, bool) {
 // Stats counts what the runner has done.
 func (r *Runner) Stats() Stats {
 	return Stats{
-		Slots: r.dsp.slots, Running: int(r.dsp.running.Load()), QueuedInMemory: r.rec.queue.len(),
-		Started: r.dsp.started.Load(), Ended: r.dsp.ended.Load(),
+		Slots: r.dsp.slots, Running: int(r.dsp.counters.running.Load()), QueuedInMemory: r.rec.queue.len(),
+		Started: r.dsp.counters.started.Load(), Ended: r.dsp.counters.ended.Load(),
 	}
 }
