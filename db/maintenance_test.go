@@ -65,7 +65,7 @@ func TestWriteAheadLog(t *testing.T) {
 		ended := make(chan error)
 		go func() {
 			ended <- d.Read(context.Background(), func(ctx context.Context, q *db.Queries) error {
-				_, err := q.JobCountQueued(ctx) // the snapshot begins here
+				_, err := q.ExecutorPositionList(ctx) // the snapshot begins here
 				close(began)
 				<-mayEnd
 				return err

@@ -46,7 +46,6 @@ func generatedQueries(t *testing.T) map[string]string {
 // sorted is small by its nature: the positions of a few executors, the jobs that
 // are queued now, the edges of one run.
 var plans = map[string][]string{
-	"AttemptGet":         {"SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)"},
 	"AttemptGetByNumber": {"SEARCH attempts USING INDEX attempts_job (job_id=? AND number=?)"},
 	"AttemptGetWithJob": {
 		"SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)",
@@ -77,7 +76,6 @@ var plans = map[string][]string{
 		"SEARCH attempts USING INDEX attempts_job (job_id=? AND number=?)",
 		"SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)",
 	},
-	"JobCountQueued":      {"SCAN jobs USING COVERING INDEX jobs_queued"},
 	"JobDelayedFrom":      {"SEARCH jobs USING INDEX jobs_delayed (not_before_at>?)"},
 	"JobDependencyInsert": {},
 	"JobDependencyListByRun": {

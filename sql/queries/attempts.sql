@@ -4,10 +4,6 @@
 INSERT INTO attempts (job_id, number, token, created_at, reason_code, reason_text)
 VALUES (@job_id, @number, @token, @created_at, '', '');
 
--- AttemptGet reads one attempt.
--- name: AttemptGet :one
-SELECT * FROM attempts WHERE id = @id;
-
 -- AttemptGetWithJob reads an attempt, the job it belongs to and the limits of
 -- its run.
 -- name: AttemptGetWithJob :one

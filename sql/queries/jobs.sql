@@ -54,10 +54,6 @@ JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
 JOIN runs ON runs.id = jobs.run_id
 WHERE jobs.id = @id;
 
--- JobCountQueued counts what admission holds.
--- name: JobCountQueued :one
-SELECT COUNT(*) FROM jobs WHERE state = 'queued';
-
 -- JobSetQueued ends the wait of a job that nothing but admission holds now.
 -- name: JobSetQueued :execrows
 UPDATE jobs SET state = 'queued', reason_code = @reason_code, reason_text = @reason_text, not_before_at = NULL

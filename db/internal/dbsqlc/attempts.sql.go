@@ -9,42 +9,6 @@ import (
 	"context"
 )
 
-const attemptGet = `-- name: AttemptGet :one
-SELECT id, job_id, number, token, created_at, boot_id, pid, start_ticks, cgroup, started_at, finished_at, reason_code, reason_text, exit_code, signal, cpu_user_ms, cpu_system_ms, max_rss_bytes, log_place, log_bytes, dropped_bytes, stderr_tail, output FROM attempts WHERE id = ?1
-`
-
-// AttemptGet reads one attempt.
-func (q *Queries) AttemptGet(ctx context.Context, id int64) (Attempt, error) {
-	row := q.db.QueryRowContext(ctx, attemptGet, id)
-	var i Attempt
-	err := row.Scan(
-		&i.ID,
-		&i.JobID,
-		&i.Number,
-		&i.Token,
-		&i.CreatedAt,
-		&i.BootID,
-		&i.PID,
-		&i.StartTicks,
-		&i.Cgroup,
-		&i.StartedAt,
-		&i.FinishedAt,
-		&i.ReasonCode,
-		&i.ReasonText,
-		&i.ExitCode,
-		&i.Signal,
-		&i.CPUUserMs,
-		&i.CPUSystemMs,
-		&i.MaxRSSBytes,
-		&i.LogPlace,
-		&i.LogBytes,
-		&i.DroppedBytes,
-		&i.StderrTail,
-		&i.Output,
-	)
-	return i, err
-}
-
 const attemptGetByNumber = `-- name: AttemptGetByNumber :one
 SELECT id, job_id, number, token, created_at, boot_id, pid, start_ticks, cgroup, started_at, finished_at, reason_code, reason_text, exit_code, signal, cpu_user_ms, cpu_system_ms, max_rss_bytes, log_place, log_bytes, dropped_bytes, stderr_tail, output FROM attempts WHERE job_id = ?1 AND number = ?2
 `

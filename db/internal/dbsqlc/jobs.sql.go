@@ -147,18 +147,6 @@ func (q *Queries) JobCandidate(ctx context.Context, id int64) (JobCandidateRow, 
 	return i, err
 }
 
-const jobCountQueued = `-- name: JobCountQueued :one
-SELECT COUNT(*) FROM jobs WHERE state = 'queued'
-`
-
-// JobCountQueued counts what admission holds.
-func (q *Queries) JobCountQueued(ctx context.Context) (int64, error) {
-	row := q.db.QueryRowContext(ctx, jobCountQueued)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const jobDelayedFrom = `-- name: JobDelayedFrom :many
 SELECT id, run_id, attempt, CAST(not_before_at AS INTEGER) AS not_before_at FROM jobs
 WHERE state = 'waiting' AND not_before_at IS NOT NULL AND not_before_at >= CAST(?1 AS INTEGER)
