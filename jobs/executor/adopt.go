@@ -172,15 +172,22 @@ func (l *loop) adopt(i inherited, processes []process.Stat) {
 	l.announce(c)
 }
 
-// startedAs describes a process that was found by its token.
+// startedAs describes a process that was found by its token. Its cgroup is part
+// of that: one that no attempt in hand has would be cleaned away with it.
 func (l *loop) startedAs(s process.Stat) *Started {
 	id := process.Identity{PID: s.PID, StartTicks: s.StartTicks}
-	return &Started{
+	started := &Started{
 		At:         l.now.Add(-id.Age()),
 		PID:        s.PID,
 		StartTicks: s.StartTicks,
 		BootID:     l.config.bootID,
 	}
+	if l.config.cgroups != nil {
+		if leaf, ok := l.config.cgroups.Of(s.PID); ok {
+			started.Cgroup = leaf.Path()
+		}
+	}
+	return started
 }
 
 // cleanCgroups removes the cgroups that no attempt in hand has. What lives in

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/heroproc/heroproc/jobs/executor/cgroup"
 	"github.com/heroproc/heroproc/jobs/executor/journal"
 	"github.com/heroproc/heroproc/jobs/executor/process"
 )
@@ -136,12 +137,21 @@ func forge(t *testing.T, home, bootID string, write func(l *ledger)) {
 	}
 }
 
-// stray starts a process that no executor knows.
-func stray(t *testing.T, token string) process.Stat {
+// stray starts a process that no executor knows; inside a cgroup, if one is
+// given.
+func stray(t *testing.T, token string, leaf *cgroup.Leaf) process.Stat {
 	t.Helper()
 	command := exec.Command("/bin/sleep", "999")
 	command.Env = []string{process.TokenVariable + "=" + token}
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if leaf != nil {
+		fd, err := leaf.FD()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leaf.Rest()
+		command.SysProcAttr.UseCgroupFD, command.SysProcAttr.CgroupFD = true, fd
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +195,7 @@ func TestAdoption(t *testing.T) {
 		var stat process.Stat
 		s := restage(t, bootID, func(s *stage, l *ledger) {
 			o = s.order("")
-			stat = stray(t, o.Token)
+			stat = stray(t, o.Token, nil)
 			l.intent(&o, time.Now())
 		})
 		if !s.live(o) {
@@ -193,6 +203,36 @@ func TestAdoption(t *testing.T) {
 		}
 		if started := s.started(o); started.PID != stat.PID || started.StartTicks != stat.StartTicks || started.BootID != bootID {
 			t.Errorf("started is %+v, want %+v", started, stat)
+		}
+		s.stop(o, "stop", StopSequence{Signal: unix.SIGTERM, Grace: patience})
+		if x := s.exit(o); x.Cause != CauseStopped || x.Signal != unix.SIGTERM {
+			t.Errorf("exit is %+v", x)
+		}
+	})
+
+	t.Run("KeepsTheCgroupOfAProcessThatOnlyTheIntentTellsOf", func(t *testing.T) {
+		t.Parallel()
+		var o Order
+		var path string
+		s := restage(t, bootID, func(s *stage, l *ledger) {
+			root, err := cgroup.Open(cgroupName(s.options.Home))
+			if err != nil {
+				t.Log(err)
+				return
+			}
+			leaf, err := root.Pool("former", 0).Lend()
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, path = s.order(""), leaf.Path()
+			stray(t, o.Token, leaf)
+			l.intent(&o, time.Now())
+		})
+		if path == "" {
+			t.Skip("no cgroup of our own on this machine")
+		}
+		if started := s.started(o); started.Cgroup != path {
+			t.Errorf("it is in the cgroup %q, want %q", started.Cgroup, path)
 		}
 		s.stop(o, "stop", StopSequence{Signal: unix.SIGTERM, Grace: patience})
 		if x := s.exit(o); x.Cause != CauseStopped || x.Signal != unix.SIGTERM {
@@ -217,7 +257,7 @@ func TestAdoption(t *testing.T) {
 		var o Order
 		s := restage(t, bootID, func(s *stage, l *ledger) {
 			o = s.order("")
-			stray(t, o.Token)
+			stray(t, o.Token, nil)
 			l.intent(&o, time.Now())
 			e := Event{Kind: EventStarted, Attempt: o.Attempt, Token: o.Token, At: time.Now(),
 				Started: &Started{PID: os.Getpid(), StartTicks: 1, BootID: bootID}}
@@ -237,7 +277,7 @@ func TestAdoption(t *testing.T) {
 		var innocent process.Stat
 		s := restage(t, bootID, func(s *stage, l *ledger) {
 			o = s.order("")
-			innocent = stray(t, "of nobody")
+			innocent = stray(t, "of nobody", nil)
 			l.intent(&o, time.Now())
 			e := Event{Kind: EventStarted, Attempt: o.Attempt, Token: o.Token, At: time.Now(),
 				Started: &Started{PID: innocent.PID, StartTicks: innocent.StartTicks - 1, BootID: bootID}}
@@ -258,7 +298,7 @@ func TestAdoption(t *testing.T) {
 		var innocent process.Stat
 		s := restage(t, "another boot", func(s *stage, l *ledger) {
 			open, ended = s.order(""), s.order("")
-			innocent = stray(t, "of nobody")
+			innocent = stray(t, "of nobody", nil)
 			l.intent(&open, time.Now())
 			e := Event{Kind: EventStarted, Attempt: open.Attempt, Token: open.Token, At: time.Now(),
 				Started: &Started{PID: innocent.PID, StartTicks: innocent.StartTicks, BootID: "another boot"}}

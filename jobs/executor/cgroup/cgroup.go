@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -42,7 +43,7 @@ func Open(name string) (*Root, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: cgroup version 2 is not mounted", ErrUnavailable)
 	}
-	place, ok := parseOwn(own)
+	place, ok := parsePlace(own)
 	if !ok {
 		return nil, fmt.Errorf("%w: we are in no cgroup of version 2", ErrUnavailable)
 	}
@@ -97,6 +98,22 @@ func (r *Root) Leaf(path string) (*Leaf, bool) {
 	leaf := r.leaf(path)
 	leaf.spent = true // who knows what was done to it
 	return leaf, true
+}
+
+// Of names the leaf that a process lives in, be it further down. It answers
+// false when the process lives elsewhere, or not at all.
+func (r *Root) Of(pid int) (*Leaf, bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil, false
+	}
+	place, _ := parsePlace(text)
+	below, ok := strings.CutPrefix(place, r.path+"/")
+	if !ok {
+		return nil, false
+	}
+	name, _, _ := strings.Cut(below, "/")
+	return r.Leaf(filepath.Join(r.path, name))
 }
 
 // Leaves lists every leaf there is.
@@ -273,9 +290,9 @@ func removeTree(path string) error {
 	return os.Remove(path)
 }
 
-// reusable tells whether the leaf is as if new: it is not spent, nothing
-// lives in it, it is not frozen and nobody has made cgroups below it (a directory has two links and
-// one for each directory in it).
+// reusable tells whether the leaf is as if new: it is not spent, nothing lives
+// in it, it is not frozen and nobody has made cgroups below it (a directory has
+// two links and one for each directory in it).
 func (l *Leaf) reusable() bool {
 	if l.spent {
 		return false
@@ -306,9 +323,9 @@ func parseMount(mountinfo []byte) (string, bool) {
 	return "", false
 }
 
-// parseOwn finds our own place in the tree of version 2, in the format of
-// /proc/self/cgroup.
-func parseOwn(text []byte) (string, bool) {
+// parsePlace finds a process's place in the tree of version 2, in the format of
+// /proc/PID/cgroup.
+func parsePlace(text []byte) (string, bool) {
 	for line := range strings.SplitSeq(string(text), "\n") {
 		if place, ok := strings.CutPrefix(line, "0::"); ok && strings.HasPrefix(place, "/") {
 			return place, true

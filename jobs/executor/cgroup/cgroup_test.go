@@ -217,7 +217,7 @@ func TestParse(t *testing.T) {
 		"0::relative\n":                     "",
 		"":                                  "",
 	} {
-		if place, ok := parseOwn([]byte(text)); place != want || ok != (want != "") {
+		if place, ok := parsePlace([]byte(text)); place != want || ok != (want != "") {
 			t.Errorf("%q: %q, %v", text, place, ok)
 		}
 	}
@@ -229,7 +229,7 @@ func FuzzParse(f *testing.F) {
 		if mount, ok := parseMount(text); ok && !strings.Contains(string(text), mount) {
 			t.Errorf("mount %q", mount)
 		}
-		if place, ok := parseOwn(text); ok && !strings.HasPrefix(place, "/") {
+		if place, ok := parsePlace(text); ok && !strings.HasPrefix(place, "/") {
 			t.Errorf("place %q", place)
 		}
 	})
