@@ -243,6 +243,7 @@ func (l *loop) finish(c *child) {
 	}
 	if c.output != nil {
 		x.Log, x.LogBytes, x.DroppedBytes = c.output.Close(l.now)
+		c.output = nil
 	}
 	if !x.endedWell() {
 		x.StderrTail = c.streams[1].tail
@@ -254,11 +255,11 @@ func (l *loop) finish(c *child) {
 	if c.main.PIDFD >= 0 {
 		unix.Close(c.main.PIDFD)
 	}
-	l.over(c, x)
+	l.conclude(c, x)
 }
 
-// over notes the exit of an attempt, and forgets it.
-func (l *loop) over(c *child, x *Exit) {
+// conclude notes the exit of an attempt. It stays in hand until that is written.
+func (l *loop) conclude(c *child, x *Exit) {
 	c.phase = phaseOver
 	for _, t := range []*timer{&c.young, &c.timeout, &c.next} {
 		l.timers.disarm(t)
@@ -269,7 +270,7 @@ func (l *loop) over(c *child, x *Exit) {
 		e.Started = c.started
 	}
 	l.ledger.exited(e)
-	l.release(c)
+	l.over = append(l.over, c)
 }
 
 // takeOutputFile reads what the attempt wrote to its output file, and deletes

@@ -33,6 +33,7 @@ type loop struct {
 	daemon   *daemon // nil while none is attached
 	children map[string]*child
 	accepted []*child // orders to be carried out, in order
+	over     []*child // their exit is noted, and not yet written
 	// strangers are orphans that are known to carry no mark at all.
 	strangers map[process.Identity]bool
 	now       time.Time
@@ -219,10 +220,20 @@ func (l *loop) flush() {
 	}
 }
 
+// flushLedger writes what was noted, and lets go of the attempts whose exit is
+// among it.
 func (l *loop) flushLedger() error {
 	err := l.ledger.flush()
 	l.journalTrouble.note(l.log, "write the journal", err)
-	return err
+	if err != nil {
+		return err
+	}
+	for _, c := range l.over {
+		l.release(c)
+	}
+	clear(l.over)
+	l.over = l.over[:0]
+	return nil
 }
 
 // hold takes an attempt into the loop's hands.
@@ -231,7 +242,9 @@ func (l *loop) hold(c *child) {
 	l.config.census.children(+1)
 }
 
-// release lets go of an attempt that is over.
+// release lets go of an attempt whose exit is written. Not before: a daemon that
+// came meanwhile would find it neither alive nor ended, and the executor might
+// end without having told of it.
 func (l *loop) release(c *child) {
 	delete(l.children, c.order.Token)
 	l.config.census.children(-1)

@@ -304,6 +304,13 @@ func TestFailure06_DiskFull(t *testing.T) {
 	s.stop(lives, "stop", StopSequence{Signal: unix.SIGTERM, Grace: patience})
 	s.await("the process to end", func() bool { return len(s.left(lives)) == 0 })
 	s.await("the executor to notice", func() bool { return strings.Contains(s.log(), "cannot write the journal") })
+	// An exit that cannot be written is told by nobody yet; it must not look as if
+	// it never would be.
+	s.detach()
+	s.attach()
+	if !s.live(lives) {
+		t.Error("an attempt whose exit is not written was not told of as alive")
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

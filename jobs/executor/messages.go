@@ -160,7 +160,7 @@ type Survivor struct {
 	State string
 }
 
-// Live is an attempt the executor holds now.
+// Live is an attempt the executor holds now: its exit is still to come.
 type Live struct {
 	Attempt int64
 	Token   string

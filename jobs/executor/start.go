@@ -197,7 +197,7 @@ func (l *loop) announce(c *child) {
 // cannotStart ends an attempt that never had a process.
 func (l *loop) cannotStart(c *child, errno syscall.Errno, message string) {
 	x := &Exit{Cause: CauseCannotStart, Errno: errno, Message: message}
-	l.over(c, x)
+	l.conclude(c, x)
 }
 
 // enterLeaf makes the process start inside a cgroup of its own, where there are

@@ -19,7 +19,7 @@ func (l *loop) stop(s Stop) {
 	switch c.phase {
 	case phaseAccepted:
 		l.timers.disarm(&c.next)
-		l.over(c, &Exit{Cause: CauseStopped, StopReason: s.Reason})
+		l.conclude(c, &Exit{Cause: CauseStopped, StopReason: s.Reason})
 	case phaseRunning:
 		l.ask(c, CauseStopped, s.Reason, s.Stop)
 	case phaseStopping:
