@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -85,13 +86,13 @@ func (c *cli) printOutputJSON(ctx context.Context, api *client.Client, o outputF
 	if err != nil {
 		return err
 	}
-	document := &lineDocument{out: c.stdout}
+	document := &lineDocument{out: c.stdout, asked: time.Now()}
 	for _, job := range jobs {
 		for _, attempt := range job.Attempts {
 			if o.attempt != 0 && o.attempt != attempt.Number {
 				continue
 			}
-			if err := document.addAttempt(ctx, api, job.Job, attempt.Number, o.tail); err != nil {
+			if err := document.addAttempt(ctx, api, job.Job, attempt, o.tail); err != nil {
 				return err
 			}
 		}
@@ -112,22 +113,27 @@ func outputJobs(ctx context.Context, api *client.Client, o outputFlags) ([]rpc.J
 // lineDocument writes {"lines":[...]} line by line.
 type lineDocument struct {
 	out   io.Writer
+	asked time.Time
 	lines int
 }
 
-func (d *lineDocument) addAttempt(ctx context.Context, api *client.Client, job rpc.Job, attempt int64, tail int) error {
-	page := rpc.LogsParams{ID: job.ID, Attempt: attempt, Tail: tail}
+// addAttempt adds what an attempt has written. One that still writes ends the
+// document with what was there when it was asked for: it may write faster than
+// anybody reads.
+func (d *lineDocument) addAttempt(ctx context.Context, api *client.Client, job rpc.Job, attempt rpc.Attempt, tail int) error {
+	page := rpc.LogsParams{ID: job.ID, Attempt: attempt.Number, Tail: tail}
 	for {
 		result, err := api.Logs(ctx, page)
 		if err != nil {
 			return err
 		}
 		for _, line := range result.Lines {
-			if err := d.add(loggedLine{JobID: job.ID, Job: job.Name, Attempt: attempt, LogLine: line}); err != nil {
+			if err := d.add(loggedLine{JobID: job.ID, Job: job.Name, Attempt: attempt.Number, LogLine: line}); err != nil {
 				return err
 			}
 		}
-		if result.Next == "" {
+		n := len(result.Lines)
+		if result.Next == "" || n == 0 || attempt.FinishedAt == nil && result.Lines[n-1].At.After(d.asked) {
 			return nil
 		}
 		page.Tail, page.After = 0, result.Next
