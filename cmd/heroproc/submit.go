@@ -121,7 +121,9 @@ func (c *cli) submittedRun(cmd *cobra.Command, args []string, s submission) (spe
 		}
 		run.Env[name] = value
 	}
-	return run, nil
+	// The daemon looks again, but what is not UTF-8 would not reach it as it was
+	// typed: JSON puts something else in its place.
+	return run, run.Validate()
 }
 
 // runOfFile loads a run file. What belongs to a single job cannot be said by a
