@@ -28,9 +28,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := c.rootCommand()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if message := errorMessage(err); message != "" {
 		fmt.Fprintf(stderr, "heroproc: %s\n", message)
@@ -56,34 +53,73 @@ func (c *cli) rootCommand() *cobra.Command {
 
 Start the daemon with "heroproc daemon", then submit something to it:
   heroproc submit --follow -- echo hello`
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%w", err) })
 	root.PersistentFlags().StringVar(&c.homeFlag, "home", "",
-		"home directory (default: that of $HEROPROC_SOCKET, $HEROPROC_HOME, "+rootHome+" for root, ~/.local/state/heroproc)")
+		"home directory (default: that of $HEROPROC_SOCKET, $HEROPROC_HOME, "+rootHome+
+			" for root, $XDG_STATE_HOME/heroproc, ~/.local/state/heroproc)")
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
+	for _, sub := range root.Commands() {
+		if sub.Name() == "completion" {
+			onlyHolds(sub)
+		}
+	}
 	return root
+}
+
+// helpCommand explains a command. Unlike the one cobra brings it refuses what
+// is none.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]...",
+		Short: "Explain a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			explained, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(explained, rest[0])
+			}
+			explained.InitDefaultHelpFlag()
+			return explained.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			explained, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return names(explained), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // group makes a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   use,
-		Short: short,
-		// Without these two cobra answers an unknown word with the help text and
-		// success.
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			if cmd.HasParent() {
-				return usage(cmd, "say which: %s", strings.Join(names(cmd), ", "))
-			}
-			return cmd.Help()
-		},
-	}
+	cmd := &cobra.Command{Use: use, Short: short}
+	onlyHolds(cmd)
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// onlyHolds makes cmd refuse words that are none of its commands. Cobra would
+// answer them with the help text and success.
+func onlyHolds(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		if cmd.HasParent() {
+			return usage(cmd, "say which: %s", strings.Join(names(cmd), ", "))
+		}
+		return cmd.Help()
+	}
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
