@@ -23,11 +23,12 @@ func (s *Server) jobList(ctx context.Context, p rpc.ListParams) (rpc.JobList, er
 	if err != nil {
 		return list, err
 	}
-	rows, err := s.runs.Jobs(ctx, p.Before, limit)
+	rows, err := s.runs.Jobs(ctx, p.Before, limit+1)
 	if err != nil {
 		return list, err
 	}
-	if len(rows) == limit {
+	if len(rows) > limit {
+		rows = rows[:limit]
 		list.Next = rows[limit-1].ID
 	}
 	list.Jobs, err = converted(rows, viewJob)

@@ -63,11 +63,13 @@ func (s *Server) runList(ctx context.Context, p rpc.ListParams) (rpc.RunList, er
 	if err != nil {
 		return list, err
 	}
-	rows, err := s.runs.Runs(ctx, p.Before, limit)
+	// One more row than asked for tells whether there is another page.
+	rows, err := s.runs.Runs(ctx, p.Before, limit+1)
 	if err != nil {
 		return list, err
 	}
-	if len(rows) == limit {
+	if len(rows) > limit {
+		rows = rows[:limit]
 		list.Next = rows[limit-1].ID
 	}
 	list.Runs, err = converted(rows, viewRun)

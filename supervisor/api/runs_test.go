@@ -200,9 +200,10 @@ func TestErrorsBecomeCodes(t *testing.T) {
 
 func TestListsArePaged(t *testing.T) {
 	t.Parallel()
-	rows := make([]db.Run, 120)
+	// The last page is full: nothing but a further row tells that it is the last.
+	rows := make([]db.Run, 3*rpc.DefaultList)
 	for i := range rows {
-		rows[i] = db.Run{ID: int64(120 - i), Tags: `[]`, State: "running"}
+		rows[i] = db.Run{ID: int64(len(rows) - i), Tags: `[]`, State: "running"}
 	}
 	b := setup(t, &fakeRuns{list: func(_ context.Context, before int64, limit int) ([]db.Run, error) {
 		from := slices.IndexFunc(rows, func(r db.Run) bool { return before == 0 || r.ID < before })
@@ -226,7 +227,7 @@ func TestListsArePaged(t *testing.T) {
 			break
 		}
 	}
-	if pages != 3 || len(ids) != 120 || ids[0] != 120 || ids[119] != 1 {
+	if pages != 3 || len(ids) != len(rows) || ids[0] != rows[0].ID || ids[len(ids)-1] != 1 {
 		t.Errorf("%d pages with %v", pages, ids)
 	}
 	if got, want := string(b.call(t, "run.list", `{"before":1}`).Result), `{"runs":[]}`; got != want {
@@ -285,10 +286,14 @@ func TestDamagedRowsAreInternalErrors(t *testing.T) {
 
 func TestJobs(t *testing.T) {
 	t.Parallel()
-	b := setup(t, &fakeRuns{jobs: []db.Job{{ID: 8, RunID: 3, Name: "main", Action: `{}`}}})
+	b := setup(t, &fakeRuns{jobs: []db.Job{{ID: 8, RunID: 3, Name: "main", Action: `{}`}, {ID: 7, RunID: 3, Name: "fetch", Action: `{}`}}})
 	list, err := b.client.Jobs(t.Context(), rpc.ListParams{Limit: 1})
 	if err != nil || len(list.Jobs) != 1 || list.Jobs[0].ID != 8 || list.Next != 8 {
 		t.Errorf("job.list: %+v, %v", list, err)
+	}
+	list, err = b.client.Jobs(t.Context(), rpc.ListParams{Limit: 2})
+	if err != nil || len(list.Jobs) != 2 || list.Next != 0 {
+		t.Errorf("job.list of all there are: %+v, %v", list, err)
 	}
 	job, err := b.client.Job(t.Context(), 8)
 	if err != nil || job.RunID != 3 || len(job.Needs) != 1 {
