@@ -23,6 +23,8 @@ func (c Cursor) String() string {
 	switch {
 	case c == Cursor{}:
 		return ""
+	case c == beforeOwn:
+		return "o"
 	case c.own:
 		kind = "o"
 	}
@@ -32,8 +34,11 @@ func (c Cursor) String() string {
 // ParseCursor reads the text form of a cursor. A position that does not exist in
 // the log it is used for is no error: reading goes on behind it.
 func ParseCursor(text string) (Cursor, error) {
-	if text == "" {
+	switch text {
+	case "":
 		return Cursor{}, nil
+	case "o":
+		return beforeOwn, nil
 	}
 	segment, offset, _ := strings.Cut(text[1:], "-")
 	var c Cursor

@@ -88,13 +88,13 @@ func FuzzParseRecord(f *testing.F) {
 
 func TestParseCursor(t *testing.T) {
 	t.Parallel()
-	for _, c := range []Cursor{{}, {segment: 3, offset: 17}, {own: true}, {own: true, segment: 65536, offset: 1 << 40}} {
+	for _, c := range []Cursor{{}, {segment: 3, offset: 17}, {own: true}, {own: true, segment: 65536, offset: 1 << 40}, beforeOwn} {
 		got, err := ParseCursor(c.String())
 		if err != nil || got != c {
 			t.Errorf("%+v as %q became %+v, %v", c, c, got, err)
 		}
 	}
-	for _, text := range []string{"s", "o", "x1-1", "s0-1", "s1", "s1-", "s-1-1", "o1--1", "o99999999999999999999-1", "../../etc-1", "é"} {
+	for _, text := range []string{"s", "oo", "o-1-0", "x1-1", "s0-1", "s1", "s1-", "s-1-1", "o1--1", "o99999999999999999999-1", "../../etc-1", "é"} {
 		if c, err := ParseCursor(text); err == nil {
 			t.Errorf("%q was read as %+v", text, c)
 		}

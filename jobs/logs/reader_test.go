@@ -85,6 +85,48 @@ func TestReadingGoesOnAfterAnyLine(t *testing.T) {
 	}
 }
 
+// TestThePositionBeforeOwnSegmentsIsOne reads on after the sentence that stands
+// where the own segments were.
+func TestThePositionBeforeOwnSegmentsIsOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	q := Query{Attempt: 1, Place: Place{Epoch: 1, First: 1, Last: 1, Own: true}}
+	lines := b.read(q)
+	if len(lines) != 1 {
+		t.Fatalf("lines %v, want one sentence", lines)
+	}
+	after, err := ParseCursor(lines[0].Next.String())
+	if err != nil || after != lines[0].Next {
+		t.Errorf("%+v is read back as %+v: %v", lines[0].Next, after, err)
+	}
+}
+
+// TestTailWithASegmentThatHasJustGone has a name in the listing that can no longer
+// be opened, as when a budget deletes a segment between the two.
+func TestTailWithASegmentThatHasJustGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{OwnAfterBytes: 2000})
+	q := Query{Attempt: 1, Place: b.written(MinAttemptBudget)}
+	segments, err := route{dir: b.dir, attempt: 1}.own()
+	if err != nil || len(segments) < 3 {
+		t.Fatalf("segments %v, want at least three: %v", segments, err)
+	}
+	gone := ownPath(b.dir, 1, segments[1])
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	all := slices.DeleteFunc(b.read(q), derived)
+	if err := os.Symlink(filepath.Join(b.dir, "gone"), gone); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < len(all); n += 1 + n/3 {
+		q.Tail = n
+		if got := slices.DeleteFunc(b.read(q), derived); !slices.Equal(got, all[len(all)-n:]) {
+			t.Errorf("the last %d lines are %d", n, len(got))
+		}
+	}
+}
+
 func TestAForeignPositionShowsNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{OwnAfterBytes: 2000})

@@ -64,7 +64,16 @@ func (r route) limit(c Cursor) int64 {
 
 // after is the beginning of the first segment after c's that exists. It is false
 // if there is none.
+//
+// Own segments are looked for before shared ones: where one exists the whole
+// shared part is on disk. In the other order a writer that makes the last shared
+// segment and the first own one between the two looks would have the former
+// passed over.
 func (r route) after(c Cursor) (next Cursor, ok bool, err error) {
+	segments, err := r.own()
+	if err != nil {
+		return Cursor{}, false, err
+	}
 	if !c.own {
 		for n := c.segment + 1; n <= int64(r.place.lastShared()); n++ {
 			next := Cursor{segment: n}
@@ -75,10 +84,6 @@ func (r route) after(c Cursor) (next Cursor, ok bool, err error) {
 			}
 		}
 		c = beforeOwn
-	}
-	segments, err := r.own()
-	if err != nil {
-		return Cursor{}, false, err
 	}
 	i := slices.IndexFunc(segments, func(offset int64) bool { return offset > c.segment })
 	if i < 0 {
@@ -118,7 +123,7 @@ func (r route) tail(n int, live bool) (start Cursor, skip int, err error) {
 		c := Cursor{own: true, segment: segment}
 		offset, count, err := tailOf(r.path(c), n, live)
 		if errors.Is(err, fs.ErrNotExist) {
-			break // deleted a moment ago, and all before it too
+			continue // deleted a moment ago; the attempt's budget leaves the first
 		}
 		if err != nil {
 			return Cursor{}, 0, err
