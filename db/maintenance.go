@@ -11,8 +11,8 @@ import (
 	"github.com/alitto/pond/v2"
 )
 
-// maintenance keeps the write-ahead log short beside the writer. It never polls:
-// the writer tells it the log's size after each commit.
+// maintenance keeps the write-ahead log short beside the writer, which tells it
+// the log's size after each commit.
 //
 // A passive checkpoint copies pages while others read and write, but under
 // steady writing it never finds the log all copied, and only such a log is
@@ -49,16 +49,19 @@ type WALStats struct {
 }
 
 func newMaintenance(conn *connection, log *slog.Logger, limit int64, idle time.Duration) *maintenance {
-	return &maintenance{
+	m := &maintenance{
 		// Room for a checkpoint and a cut; what comes beyond it is not needed.
 		pool: pond.NewPool(1, pond.WithQueueSize(2)),
 		conn: conn, log: log, soon: limit / 4, limit: limit, idle: idle,
 	}
+	m.quiet = time.AfterFunc(time.Hour, m.cut)
+	m.quiet.Stop()
+	return m
 }
 
 // start begins to wait for quiet. It comes before the first commit; a log that
 // the last process left is cut even if nobody ever writes.
-func (m *maintenance) start() { m.quiet = time.AfterFunc(m.idle, m.cut) }
+func (m *maintenance) start() { m.quiet.Reset(m.idle) }
 
 // committed notes the size of the log and orders what follows from it. The
 // writer's worker calls it: it does not block.
@@ -79,15 +82,21 @@ func (m *maintenance) committed(c checkpoint) {
 	}
 }
 
-// cut empties the log file once nobody writes. When the worker's queue is full
-// or its end has come, it has better things to do.
+// cut empties the log file once nobody writes. A reader that still needs the log
+// puts that off by another idle time. When the worker's queue is full or its end
+// has come, it has better things to do.
 func (m *maintenance) cut() {
-	m.pool.TrySubmit(func() { m.checkpoint("TRUNCATE") })
+	m.pool.TrySubmit(func() {
+		if m.checkpoint("TRUNCATE") {
+			m.quiet.Reset(m.idle)
+		}
+	})
 }
 
-// checkpoint runs on the worker. Its failure harms nobody now: the log grows
-// until the next one.
-func (m *maintenance) checkpoint(mode string) {
+// checkpoint runs on the worker and says whether it was turned away because
+// somebody uses the log. Its failure harms nobody now: the log grows until the
+// next one.
+func (m *maintenance) checkpoint(mode string) (busy bool) {
 	began := time.Now()
 	c, err := m.conn.checkpoint(mode)
 	took := time.Since(began)
@@ -100,9 +109,10 @@ func (m *maintenance) checkpoint(mode string) {
 	m.stats.CheckpointMax = max(m.stats.CheckpointMax, took)
 	if err != nil {
 		m.stats.Failed++
-		return
+		return false
 	}
 	m.stats.Pages, m.stats.Backfilled = max(c.pages, 0), max(c.backfilled, 0)
+	return c.busy
 }
 
 // stop lets the last task run on the worker, after those that were ordered, and

@@ -94,4 +94,27 @@ func TestWriteAheadLog(t *testing.T) {
 			runtime.Gosched()
 		}
 	})
+
+	t.Run("IsCutOnceNoReaderNeedsIt", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "heroproc.db")
+		d := dbtest.Open(t, db.Options{Path: path, Idle: time.Millisecond})
+		err := d.Read(t.Context(), func(ctx context.Context, q *db.Queries) error {
+			if _, err := q.ExecutorPositionList(ctx); err != nil { // the snapshot begins here
+				return err
+			}
+			fill(t, d, 256<<10)
+			// The last write is followed by a try, which this read turns away.
+			for tried := d.Stats().WAL.Checkpoints; d.Stats().WAL.Checkpoints < tried+2; {
+				runtime.Gosched()
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for walSize(t, path) > 0 {
+			runtime.Gosched()
+		}
+	})
 }
