@@ -159,6 +159,7 @@ func (d *daemon) open(ctx context.Context, settings Settings) (err error) {
 func (d *daemon) close(ctx context.Context, leaveRunning bool) error {
 	var errs []error
 	if d.server != nil {
+		d.server.Stopping()
 		// The runner was started as soon as there was a server.
 		errs = append(errs, d.runner.Stop(ctx, leaveRunning))
 		serverCtx, cancel := context.WithTimeout(ctx, serverStopTimeout)

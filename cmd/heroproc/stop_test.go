@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heroproc/heroproc/supervisor/api/client"
+	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
 // stubborn is a run that does not obey the signal which asks it to end.
@@ -48,6 +51,7 @@ func TestSecondSignalHurries(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitLine(t, log, "msg=stopping")
+	awaitHealth(t, daemon.home, rpc.HealthStopping)
 	if err := daemon.cmd.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +82,27 @@ func awaitTrap(t *testing.T, home, file string) {
 		_ = follow.Wait()
 	})
 	awaitLine(t, bufio.NewReader(out), "trapped")
+}
+
+// awaitHealth asks the daemon until it is no longer ready, and wants it to say
+// why.
+func awaitHealth(t *testing.T, home, want string) {
+	t.Helper()
+	api := client.New(Home{Path: home}.Socket())
+	defer api.Close()
+	for {
+		health, err := api.Health(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if health.Status == rpc.HealthReady {
+			continue
+		}
+		if health.Status != want {
+			t.Errorf("the daemon says %+v, want %s", health, want)
+		}
+		return
+	}
 }
 
 // awaitLine reads until a line has the text.

@@ -84,6 +84,8 @@ type Server struct {
 	// large has a place for each large request that is worked on.
 	large    chan struct{}
 	counters counters
+	// stopping is what GET /health says, from Stopping on.
+	stopping atomic.Bool
 }
 
 // counters count the calls since the start.
@@ -135,6 +137,10 @@ func (s *Server) Serve() error {
 	return nil
 }
 
+// Stopping makes GET /health say that the daemon is being ended, which begins
+// long before Shutdown: until then every call is answered as before.
+func (s *Server) Stopping() { s.stopping.Store(true) }
+
 // cutTimeout is how long the handlers may take to notice that their connections
 // were cut.
 const cutTimeout = 5 * time.Second
@@ -144,6 +150,7 @@ const cutTimeout = 5 * time.Second
 // ends before that, the connections that are left are cut. It may be called
 // again, and without Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.Stopping()
 	s.connections.shut()
 	// Runs that end because the daemon does are told to those who wait for them;
 	// who still waits after that hears why nothing comes.

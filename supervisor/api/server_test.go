@@ -68,7 +68,7 @@ func TestHealthIsHonest(t *testing.T) {
 	check(http.StatusServiceUnavailable, rpc.Health{Status: rpc.HealthRecovering, Detail: "12 of 40 attempts are known"})
 	ready = true
 	check(http.StatusOK, rpc.Health{Status: rpc.HealthReady})
-	b.waits.end()
+	b.Stopping()
 	check(http.StatusServiceUnavailable, rpc.Health{Status: rpc.HealthStopping})
 }
 

@@ -67,7 +67,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	health, status := rpc.Health{Status: rpc.HealthReady}, http.StatusOK
 	ready, detail := s.runs.Ready()
 	switch {
-	case s.waits.stopping.Err() != nil:
+	case s.stopping.Load():
 		health, status = rpc.Health{Status: rpc.HealthStopping}, http.StatusServiceUnavailable
 	case !ready:
 		health, status = rpc.Health{Status: rpc.HealthRecovering, Detail: detail}, http.StatusServiceUnavailable
