@@ -523,6 +523,45 @@ func TestEnd(t *testing.T) {
 		s.exit(o)
 	})
 
+	t.Run("ComesNotBeforeEachLoopWasTold", func(t *testing.T) {
+		t.Parallel()
+		s := setup(t, "--loops", "2")
+		if err := push(s.client.links[0], frameShutdown, appendNothing, struct{}{}); err != nil {
+			t.Fatal(err)
+		}
+		// Each round gives the executor the time to end, if it were to.
+		for range 20 {
+			for range s.attached.Info.Loops {
+				s.run(s.order("exit 0"))
+			}
+		}
+		if err := s.client.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		s.await("the executor to end", s.unheld)
+	})
+
+	t.Run("ComesNotWhenAnotherDaemonNeedsIt", func(t *testing.T) {
+		t.Parallel()
+		s := setup(t)
+		o := s.start(s.order("exec sleep 999"))
+		s.started(o)
+		if err := s.client.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		s.detach()
+		before := s.attached.Info.PID
+		s.attach()
+		s.stop(o, "stop", StopSequence{Signal: unix.SIGTERM, Grace: patience})
+		s.exit(o)
+		for range 20 {
+			s.run(s.order("exit 0"))
+		}
+		if after := s.attached.Info.PID; after != before {
+			t.Errorf("executor %d has taken the place of %d", after, before)
+		}
+	})
+
 	t.Run("ComesNotBySignalsWhileThereAreChildren", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)

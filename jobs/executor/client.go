@@ -141,8 +141,8 @@ func (c *Client) Start(o Order) error {
 	return nil
 }
 
-// Stop asks for the end of an attempt. An attempt the executor does not hold is
-// none: its exit is among the events.
+// Stop asks for the end of an attempt. For an attempt the executor does not hold
+// nothing happens: its exit is among the events.
 func (c *Client) Stop(s Stop) error {
 	if err := push(c.link(s.Attempt), frameStop, appendStop, s); err != nil {
 		return fmt.Errorf("cannot order the end of attempt %d: %w", s.Attempt, err)
@@ -168,7 +168,9 @@ func (c *Client) Ack(epoch, number uint64) error {
 }
 
 // Shutdown asks the executor to end itself as soon as it has no children. Each
-// loop is told, behind what was ordered from it before.
+// loop is told, behind what was ordered from it before, which is still carried
+// out. A daemon that attaches before the end takes the wish back: it needs the
+// executor.
 func (c *Client) Shutdown() error {
 	for _, l := range c.links {
 		if err := push(l, frameShutdown, appendNothing, struct{}{}); err != nil {

@@ -84,6 +84,7 @@ func (l *loop) attach(v visitor) {
 	}
 	d.watch = h
 	l.daemon = d
+	l.dismiss(false)
 	// What it has applied before is as good as acknowledged.
 	for _, epoch := range slices.Sorted(maps.Keys(v.hello.positions)) {
 		l.acknowledge(ack{epoch: epoch, number: v.hello.positions[epoch]})
@@ -184,11 +185,23 @@ func (l *loop) obeyFrame(kind frameKind, payload []byte) error {
 		}
 		l.acknowledge(a)
 	case frameShutdown:
-		l.config.census.shutdown()
+		l.dismiss(true)
 	default:
 		return fmt.Errorf("a frame of kind %d is not for us", kind)
 	}
 	return nil
+}
+
+// dismiss notes whether the executor is to end, as far as this loop was told.
+// That holds when the daemon that wished it has gone, until the next one comes.
+func (l *loop) dismiss(yes bool) {
+	switch {
+	case yes && !l.dismissed:
+		l.config.census.dismissals(+1)
+	case !yes && l.dismissed:
+		l.config.census.dismissals(-1)
+	}
+	l.dismissed = yes
 }
 
 // acknowledge takes note of what the daemon has on disk.

@@ -210,7 +210,7 @@ type executor struct {
 }
 
 func open(c Config) (e *executor, err error) {
-	s := &settings{Config: c, pid: os.Getpid(), startedAt: time.Now(), census: newCensus()}
+	s := &settings{Config: c, pid: os.Getpid(), startedAt: time.Now(), census: newCensus(c.Loops)}
 	e = &executor{settings: s, failed: make(chan error, c.Loops)}
 	defer func() {
 		if err != nil {
@@ -316,7 +316,7 @@ func (e *executor) await(ctx context.Context, signals <-chan os.Signal) error {
 	idle := time.NewTimer(e.settings.IdleTimeout)
 	defer idle.Stop()
 	for {
-		if census.ending.Load() && census.childless() && e.retire() {
+		if census.dismissed() && census.childless() && e.retire() {
 			return nil
 		}
 		select {

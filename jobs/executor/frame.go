@@ -24,8 +24,8 @@ const (
 	frameStop frameKind = 3
 	// frameAck says what the daemon has on disk: an ack.
 	frameAck frameKind = 4
-	// frameShutdown has no payload: the executor is to end itself as soon as it
-	// has no children.
+	// frameShutdown has no payload: the executor is to end itself as soon as every
+	// loop was told so and it has no children.
 	frameShutdown frameKind = 5
 
 	// frameWelcome answers a hello: a welcome.

@@ -40,7 +40,7 @@ type loop struct {
 	buffer    []byte
 
 	journalTrouble, logTrouble trouble
-	retired, closed            bool
+	dismissed, retired, closed bool
 }
 
 // idleLeaves is how many cgroups a loop keeps for the next attempts: as many as
