@@ -60,6 +60,11 @@ func newCandidate(job db.Job, attemptID int64, token string, context string, tim
 	return c, nil
 }
 
+// startsItsRun says that the run is started by this job alone and that nothing
+// hangs on when: its start is noted with the process or the end, whichever is
+// told first, and costs a short job no statement of its own.
+func (c *candidate) startsItsRun() bool { return c.solo && c.runTimeout == 0 }
+
 // limit is how long the attempt may run when it is started now: its own timeout
 // or what is left of the run's, whichever ends first. The executor enforces it,
 // also while no daemon lives. Zero means no limit; over says that nothing is

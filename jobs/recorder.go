@@ -100,15 +100,26 @@ func (rec *recorder) starting(ctx context.Context, tx *db.Tx, c *candidate, boot
 		return err
 	}
 	ms := at.UnixMilli()
-	rows, err := tx.RunSetStarted(ctx, db.RunSetStartedParams{ID: c.runID, StartedAt: &ms})
+	if !c.startsItsRun() {
+		if err := rec.runStarted(ctx, tx, c, ms); err != nil {
+			return err
+		}
+	}
+	return rec.jobEvent(ctx, tx, move{c.runID, c.jobID, c.number, JobQueued, JobStarting, reason, ms})
+}
+
+// runStarted notes the first start of any of a run's jobs, from which its timeout
+// counts.
+func (rec *recorder) runStarted(ctx context.Context, tx *db.Tx, c *candidate, at int64) error {
+	rows, err := tx.RunSetStarted(ctx, db.RunSetStartedParams{ID: c.runID, StartedAt: &at})
 	if err != nil {
 		return err
 	}
 	if rows > 0 && c.runTimeout > 0 {
-		deadline := ms + c.runTimeout.Milliseconds()
+		deadline := at + c.runTimeout.Milliseconds()
 		tx.AfterCommit(func() { rec.deadlines.push(deadline, c.runID, delayedBytes, c.runID); rec.wake() })
 	}
-	return rec.jobEvent(ctx, tx, move{c.runID, c.jobID, c.number, JobQueued, JobStarting, reason, ms})
+	return nil
 }
 
 // started notes the attempt's process. A job that is running already is one
@@ -239,6 +250,11 @@ func (rec *recorder) retry(
 	})); err != nil {
 		return err
 	}
+	if startedAt != nil && c.startsItsRun() {
+		if err := rec.runStarted(ctx, tx, c, *startedAt); err != nil {
+			return err
+		}
+	}
 	number := c.number + 1
 	if _, err := tx.AttemptInsert(ctx, db.AttemptInsertParams{
 		JobID: c.jobID, Number: number, Token: newToken(), CreatedAt: at,
@@ -269,7 +285,7 @@ func (rec *recorder) final(
 		return err
 	}
 	if c.solo {
-		return rec.endRun(ctx, tx, c.runID, runStateAfter(v.State), v.Reason, at)
+		return rec.endRun(ctx, tx, c.runID, runStateAfter(v.State), v.Reason, startedAt, at)
 	}
 	if err := rec.dependents(ctx, tx, c.jobID, c.name, v.State, at); err != nil {
 		return err
@@ -377,14 +393,18 @@ func (rec *recorder) endRunIfDone(ctx context.Context, tx *db.Tx, run, at int64)
 			return err
 		}
 		reason := Reason{job.ReasonCode, fmt.Sprintf("job %q: %s", job.Name, job.ReasonText)}
-		return rec.endRun(ctx, tx, run, runStateAfter(from), reason, at)
+		return rec.endRun(ctx, tx, run, runStateAfter(from), reason, nil, at)
 	}
-	return rec.endRun(ctx, tx, run, RunSucceeded, Reason{ReasonSucceeded, "every job succeeded"}, at)
+	return rec.endRun(ctx, tx, run, RunSucceeded, Reason{ReasonSucceeded, "every job succeeded"}, nil, at)
 }
 
-func (rec *recorder) endRun(ctx context.Context, tx *db.Tx, run int64, state RunState, reason Reason, at int64) error {
+// endRun gives a run its final state; startedAt says when it was started where
+// that has not been noted yet.
+func (rec *recorder) endRun(
+	ctx context.Context, tx *db.Tx, run int64, state RunState, reason Reason, startedAt *int64, at int64,
+) error {
 	err := moved(tx.RunSetFinal(ctx, db.RunSetFinalParams{
-		ID: run, State: string(state), ReasonCode: reason.Code, ReasonText: reason.Text, FinishedAt: &at,
+		ID: run, State: string(state), ReasonCode: reason.Code, ReasonText: reason.Text, StartedAt: startedAt, FinishedAt: &at,
 	}))
 	if err != nil {
 		return err

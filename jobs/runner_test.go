@@ -132,6 +132,9 @@ func TestRunner(t *testing.T) {
 		if detail.Run.State != string(RunSucceeded) || len(attempts) != 3 || detail.Jobs[0].Job.Failures != 2 {
 			t.Fatalf("%s after %d attempts, %d failures", detail.Run.State, len(attempts), detail.Jobs[0].Job.Failures)
 		}
+		if *detail.Run.StartedAt != *attempts[0].StartedAt {
+			t.Errorf("the run was started at %d, its first attempt at %d", *detail.Run.StartedAt, *attempts[0].StartedAt)
+		}
 		if attempts[0].Token == attempts[1].Token {
 			t.Error("two attempts have one token")
 		}

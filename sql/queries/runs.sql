@@ -28,9 +28,11 @@ SELECT CAST(EXISTS (
     SELECT 1 FROM jobs WHERE run_id = @run_id AND state IN ('waiting', 'queued', 'starting', 'running')
 ) AS INTEGER) AS open;
 
--- RunSetFinal gives the run its final state, once.
+-- RunSetFinal gives the run its final state, once, and its start where that was
+-- not noted before.
 -- name: RunSetFinal :execrows
-UPDATE runs SET state = @state, reason_code = @reason_code, reason_text = @reason_text, finished_at = @finished_at
+UPDATE runs SET state = @state, reason_code = @reason_code, reason_text = @reason_text, finished_at = @finished_at,
+    started_at = coalesce(started_at, sqlc.narg(started_at))
 WHERE id = @id AND state = 'running';
 
 -- RunDeadlinesFrom answers the runs whose timeout ends at the given time or

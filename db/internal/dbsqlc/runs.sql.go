@@ -214,8 +214,9 @@ func (q *Queries) RunListBefore(ctx context.Context, arg RunListBeforeParams) ([
 }
 
 const runSetFinal = `-- name: RunSetFinal :execrows
-UPDATE runs SET state = ?1, reason_code = ?2, reason_text = ?3, finished_at = ?4
-WHERE id = ?5 AND state = 'running'
+UPDATE runs SET state = ?1, reason_code = ?2, reason_text = ?3, finished_at = ?4,
+    started_at = coalesce(started_at, ?5)
+WHERE id = ?6 AND state = 'running'
 `
 
 type RunSetFinalParams struct {
@@ -223,16 +224,19 @@ type RunSetFinalParams struct {
 	ReasonCode string
 	ReasonText string
 	FinishedAt *int64
+	StartedAt  *int64
 	ID         int64
 }
 
-// RunSetFinal gives the run its final state, once.
+// RunSetFinal gives the run its final state, once, and its start where that was
+// not noted before.
 func (q *Queries) RunSetFinal(ctx context.Context, arg RunSetFinalParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, runSetFinal,
 		arg.State,
 		arg.ReasonCode,
 		arg.ReasonText,
 		arg.FinishedAt,
+		arg.StartedAt,
 		arg.ID,
 	)
 	if err != nil {
