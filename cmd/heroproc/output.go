@@ -80,6 +80,17 @@ func (c *cli) printTable(titles []string, rows [][]cell) error {
 	return c.printAligned(append([][]cell{header}, rows...))
 }
 
+// printFacts prints names and values, leaving out what has no value.
+func (c *cli) printFacts(facts [][]cell) error {
+	var known [][]cell
+	for _, fact := range facts {
+		if fact[1].text != "" {
+			known = append(known, fact)
+		}
+	}
+	return c.printAligned(known)
+}
+
 // printAligned prints rows with their columns aligned.
 func (c *cli) printAligned(rows [][]cell) error {
 	var widths []int

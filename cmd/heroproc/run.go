@@ -69,17 +69,6 @@ func (c *cli) printRun(run rpc.RunDetail) error {
 	return c.printTable([]string{"JOB", "NAME", "STATE", "ATTEMPT", "EXIT", "TOOK", "NEEDS", "REASON"}, rows)
 }
 
-// printFacts prints names and values, leaving out what has no value.
-func (c *cli) printFacts(facts [][]cell) error {
-	var known [][]cell
-	for _, fact := range facts {
-		if fact[1].text != "" {
-			known = append(known, fact)
-		}
-	}
-	return c.printAligned(known)
-}
-
 func (c *cli) runWaitCommand() *cobra.Command {
 	var timeout time.Duration
 	var asJSON bool

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/heroproc/heroproc/jobs/spec"
-	"github.com/heroproc/heroproc/supervisor/api/client"
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
@@ -217,39 +214,4 @@ func environment(cmd *cobra.Command, assignments []string) (map[string]string, e
 		env[name] = value
 	}
 	return env, nil
-}
-
-// stillRuns tells somebody who gives up waiting that the run does not.
-func stillRuns(err error, id int64) error {
-	if errors.Is(err, context.Canceled) {
-		return &interruptedError{id}
-	}
-	return err
-}
-
-// interruptedError is a Ctrl-C while a run was waited for.
-type interruptedError struct{ id int64 }
-
-func (e *interruptedError) Error() string {
-	return fmt.Sprintf("run %d goes on; cancel it with: heroproc run cancel %[1]d", e.id)
-}
-
-func (e *interruptedError) Unwrap() error { return context.Canceled }
-
-// awaitRun waits until the run is final. A run that did not end well is a
-// runError with the run's code.
-func (c *cli) awaitRun(ctx context.Context, api *client.Client, id int64, asJSON bool) error {
-	outcome, err := api.Wait(ctx, id)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		if err := c.printJSON(outcome); err != nil {
-			return err
-		}
-	}
-	if *outcome.ExitCode != 0 {
-		return &runError{*outcome.ExitCode, fmt.Sprintf("run %d %s: %s", id, outcome.State, outcome.Reason.Text)}
-	}
-	return nil
 }

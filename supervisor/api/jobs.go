@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/heroproc/heroproc/db"
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
 )
 
@@ -27,10 +28,7 @@ func (s *Server) jobList(ctx context.Context, p rpc.ListParams) (rpc.JobList, er
 	if err != nil {
 		return list, err
 	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		list.Next = rows[limit-1].ID
-	}
+	rows, list.Next = cutPage(rows, limit, func(row db.Job) int64 { return row.ID })
 	list.Jobs, err = converted(rows, viewJob)
 	return list, err
 }

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
+	"github.com/heroproc/heroproc/db"
 	"github.com/heroproc/heroproc/jobs/document"
 	"github.com/heroproc/heroproc/jobs/spec"
 	"github.com/heroproc/heroproc/supervisor/api/rpc"
@@ -63,26 +63,13 @@ func (s *Server) runList(ctx context.Context, p rpc.ListParams) (rpc.RunList, er
 	if err != nil {
 		return list, err
 	}
-	// One more row than asked for tells whether there is another page.
 	rows, err := s.runs.Runs(ctx, p.Before, limit+1)
 	if err != nil {
 		return list, err
 	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		list.Next = rows[limit-1].ID
-	}
+	rows, list.Next = cutPage(rows, limit, func(row db.Run) int64 { return row.ID })
 	list.Runs, err = converted(rows, viewRun)
 	return list, err
-}
-
-// checkPage answers how many rows a page of a list has.
-func checkPage(p rpc.ListParams) (limit int, err error) {
-	var c checks
-	limit = cmp.Or(p.Limit, rpc.DefaultList)
-	c.within("limit", int64(limit), 1, rpc.MaxList)
-	c.within("before", p.Before, 0, math.MaxInt64)
-	return limit, c.err()
 }
 
 func (s *Server) runShow(ctx context.Context, p rpc.IDParams) (rpc.RunDetail, error) {
@@ -134,11 +121,4 @@ func (s *Server) runCancel(ctx context.Context, p rpc.IDParams) (rpc.CancelResul
 		return rpc.CancelResult{}, err
 	}
 	return viewCancelled(cancelled), nil
-}
-
-// checkID refuses what cannot be an id.
-func checkID(id int64) error {
-	var c checks
-	c.id(id)
-	return c.err()
 }

@@ -203,8 +203,8 @@ type LogsResult struct {
 	Next string `json:"next,omitempty"`
 }
 
-// LogLine is one line of output, its time in full precision. Bytes that are not UTF-8 are replaced; the
-// stored line keeps them.
+// LogLine is one line of output, its time in full precision. Bytes that are not
+// UTF-8 are replaced; the stored line keeps them.
 type LogLine struct {
 	At time.Time `json:"at"`
 	// Stream is "stdout", "stderr", or "heroproc" for a line by heroproc itself.
