@@ -20,10 +20,10 @@ const defaultPath = "/bin:/usr/bin"
 // looked up in the PATH of the order's environment. The error is one of the
 // system's: ENOENT, or EACCES when there was a file that may not be executed.
 func findProgram(o *Order) (string, error) {
-	if len(o.Command) == 0 || o.Command[0] == "" {
+	name := programOf(o)
+	if name == "" {
 		return "", syscall.EINVAL
 	}
-	name := o.Command[0]
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
@@ -48,6 +48,14 @@ func findProgram(o *Order) (string, error) {
 		failure = syscall.EACCES
 	}
 	return "", failure
+}
+
+// programOf answers what an order names as its program; "" if nothing.
+func programOf(o *Order) string {
+	if len(o.Command) == 0 {
+		return ""
+	}
+	return o.Command[0]
 }
 
 func pathOf(env []string) string {
@@ -75,10 +83,10 @@ func isTransient(err error) bool {
 // explainStart says why an order could not be started, for people.
 func explainStart(o *Order, err error) string {
 	errno := errnoOf(err)
-	if len(o.Command) == 0 || o.Command[0] == "" {
+	name := programOf(o)
+	if name == "" {
 		return "cannot start: the command is empty"
 	}
-	name := o.Command[0]
 	because := errno.Error()
 	if dir := dirProblem(o.Dir); dir != nil {
 		return fmt.Sprintf("cannot start %q: cannot enter directory %q: %v", name, o.Dir, dir)

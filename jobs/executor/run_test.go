@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/heroproc/heroproc/jobs/executor/journal"
 	"github.com/heroproc/heroproc/jobs/executor/process"
 )
 
@@ -253,6 +254,20 @@ func TestFailure17_CannotStart(t *testing.T) {
 			t.Errorf("a program that is busy for a moment: %+v", x)
 		}
 	})
+}
+
+// TestAnOrderTooLongToQuoteHarmsNoOther orders a program whose quoted name is
+// longer than the journal's largest record.
+func TestAnOrderTooLongToQuoteHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	s := setup(t, "--loops", "1")
+	x := s.run(s.command(strings.Repeat("\x01", journal.MaxPayload/3)))
+	if x.Cause != CauseCannotStart || len(x.Message) > maxMessage+len("…") {
+		t.Errorf("it ended with %v and a message of %d bytes", x.Cause, len(x.Message))
+	}
+	if x := s.run(s.order("exit 3")); x.Code != 3 {
+		t.Errorf("the next order ended with %+v", x)
+	}
 }
 
 func TestFailure31_DefinedEnvironment(t *testing.T) {

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,7 +54,7 @@ func (l *loop) startAccepted() {
 func (l *loop) tryStart(c *child) {
 	// An intent that is not on disk would be a process nobody ever finds again.
 	if err := l.flushLedger(); err != nil {
-		l.cannotStart(c, errnoOf(err), fmt.Sprintf("cannot start %q: cannot note the intent: %v", c.order.Command, err))
+		l.cannotStart(c, errnoOf(err), fmt.Sprintf("cannot start %q: cannot note the intent: %v", programOf(&c.order), err))
 		return
 	}
 	err := l.spawn(c)
@@ -194,10 +195,17 @@ func (l *loop) announce(c *child) {
 	}
 }
 
+// maxMessage is how much is told of why an order could not be started, in bytes.
+// It quotes the order, which may have megabytes, and a record that is too large
+// for the journal would keep out every later one.
+const maxMessage = 4 << 10
+
 // cannotStart ends an attempt that never had a process.
 func (l *loop) cannotStart(c *child, errno syscall.Errno, message string) {
-	x := &Exit{Cause: CauseCannotStart, Errno: errno, Message: message}
-	l.conclude(c, x)
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	}
+	l.conclude(c, &Exit{Cause: CauseCannotStart, Errno: errno, Message: message})
 }
 
 // enterLeaf makes the process start inside a cgroup of its own, where there are
