@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,7 +81,9 @@ type ending struct {
 	reason string
 	// mercy is until when what is left may go on obeying the stop signal.
 	mercy time.Time
-	// since is when SIGKILL was sent first, to whomever.
+	// since is when what the main process left behind was first sent SIGKILL. The
+	// main process's own end may take any time, and most of what it leaves was not
+	// sent anything before.
 	since time.Time
 	// pause is how long to wait before looking again.
 	pause     time.Duration
@@ -141,6 +142,3 @@ func (c *child) exit() *Exit {
 func (x *Exit) endedWell() bool {
 	return x.Cause == CauseExited && x.Code == 0 && x.Signal == 0
 }
-
-// defaultStopSignal is what a stop sequence without a signal begins with.
-const defaultStopSignal = syscall.SIGTERM

@@ -90,6 +90,13 @@ func (l *loop) sweep(c *child) {
 	l.timers.arm(&c.next, l.now.Add(pause))
 }
 
+// The pauses between two looks at what is left of an attempt after SIGKILL: at
+// first what the kernel needs to carry it out, then ever longer.
+const (
+	firstSweepPause = time.Millisecond
+	lastSweepPause  = 64 * time.Millisecond
+)
+
 // longestDoubt is the pause before which a process that shows no environment is
 // looked at again: an exec takes less than a millisecond, all looks together
 // 15.

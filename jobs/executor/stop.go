@@ -2,7 +2,6 @@ package executor
 
 import (
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +41,9 @@ func (l *loop) timeIsOver(c *child) {
 	}
 }
 
+// defaultStopSignal is what a stop sequence without a signal begins with.
+const defaultStopSignal = syscall.SIGTERM
+
 // ask begins the stop sequence. A process that has ended by itself is not
 // asked: its exit is on the way, and says so.
 func (l *loop) ask(c *child, cause Cause, reason string, s StopSequence) {
@@ -74,7 +76,6 @@ func (l *loop) ask(c *child, cause Cause, reason string, s StopSequence) {
 func (l *loop) kill(c *child) {
 	c.phase = phaseKilled
 	c.end.mercy = l.now
-	c.end.since = l.now
 	_ = c.main.signal(syscall.SIGKILL) // it fails only where nothing is left to be killed
 	_ = process.Signal(c.main.PIDFD, syscall.SIGKILL)
 	if c.leaf != nil {
@@ -139,10 +140,3 @@ func survivors(left []process.Stat) []Survivor {
 	}
 	return list
 }
-
-// The pauses between two looks at what is left of an attempt after SIGKILL: at
-// first what the kernel needs to carry it out, then ever longer.
-const (
-	firstSweepPause = time.Millisecond
-	lastSweepPause  = 64 * time.Millisecond
-)

@@ -302,6 +302,22 @@ func TestFailure24_Unkillable(t *testing.T) {
 		}
 	})
 
+	t.Run("WhatAStuckProcessLeavesIsEnded", func(t *testing.T) {
+		t.Parallel()
+		s := setup(t, "--stuck", "50ms", "--no-cgroups")
+		o := s.start(s.script(`setsid sleep 999 >/dev/null 2>&1 & echo $$ > $READY; exec sleep 999`))
+		pid, err := strconv.Atoi(s.ready(o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		thaw := frozen(t, pid)
+		s.stop(o, "stop", StopSequence{Signal: unix.SIGTERM, Grace: time.Millisecond})
+		s.event(o, EventStuck)
+		thaw()
+		s.exit(o)
+		s.await("what it left to end", func() bool { return len(s.left(o)) == 0 })
+	})
+
 	t.Run("WhatIsLeftIsNamed", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t, "--stuck", "50ms", "--no-cgroups")
