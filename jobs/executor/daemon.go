@@ -251,8 +251,8 @@ func (l *loop) tell(number uint64, payload []byte) {
 }
 
 // pump sends what waits, and reads on from the journal where the daemon is
-// behind, until the socket is full or nothing is left, or the children have waited for
-// long enough.
+// behind, until the socket is full or nothing is left, or the children have
+// waited for long enough.
 func (l *loop) pump() {
 	d := l.daemon
 	for range pumpsPerTurn {
@@ -275,7 +275,10 @@ func (l *loop) pump() {
 			l.watchDaemon(unix.EPOLLIN | unix.EPOLLOUT)
 			return
 		case err != nil:
-			l.detach(err.Error())
+			// It has gone, but what it has sent before is still there.
+			if l.hear(true); l.daemon == d {
+				l.detach(err.Error())
+			}
 			return
 		}
 		d.out = append(d.out[:0], d.out[n:]...)

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/heroproc/heroproc/jobs/executor/journal"
+	"github.com/heroproc/heroproc/jobs/logs"
 )
 
 func TestPoller(t *testing.T) {
@@ -217,6 +219,41 @@ func TestLedger(t *testing.T) {
 			t.Error("it may shrink again at once")
 		}
 	})
+}
+
+// TestAnOrderOutlivesWhoSentIt lets a daemon go that has left an order in the
+// socket, before the loop has told it anything.
+func TestAnOrderOutlivesWhoSentIt(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	e, err := open(Config{
+		Home: home, Loops: 1, NoCgroups: true, Logger: slog.New(slog.DiscardHandler),
+		Logs: logs.Options{Dir: filepath.Join(home, "logs")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	l := e.loops[0]
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.settings.census.daemons(+1)
+	l.attach(visitor{fd: ends[0]})
+	o := Order{Attempt: 1, Token: "left behind"}
+	_, err = unix.Write(ends[1], appendFrame(nil, frameOrder, appendOrder, &o))
+	unix.Close(ends[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.flush()
+	if l.daemon != nil {
+		t.Error("nobody has noticed that the daemon is gone")
+	}
+	if l.children[o.Token] == nil {
+		t.Error("its order was dropped")
+	}
 }
 
 // TestALivingAttemptOutlivesItsRecords acknowledges so much that the journal
