@@ -1,6 +1,8 @@
 package executor
 
 import (
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -443,6 +445,34 @@ func TestDoor(t *testing.T) {
 		if x := s.run(s.order("exit 3")); x.Code != 3 {
 			t.Errorf("exit is %+v", x)
 		}
+	})
+
+	t.Run("LetsADaemonGreetEveryLoopAtOnce", func(t *testing.T) {
+		t.Parallel()
+		const loops = maxStrangers + 10
+		s := setup(t, "--loops", "1")
+		s.strike()
+		s.options.Command = append(s.options.Command[:2:2], "--loops", strconv.Itoa(loops))
+		s.attach()
+		var strangers []net.Conn
+		for range loops {
+			conn, err := dial(t.Context(), s.options.Home)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			strangers = append(strangers, conn)
+		}
+		for i, conn := range strangers {
+			h := appendFrame(nil, frameHello, appendHello, hello{protocol: protocolVersion, loop: uint32(i)})
+			if _, err := conn.Write(h); err != nil {
+				t.Fatalf("loop %d: %v", i, err)
+			}
+			if _, err := io.ReadFull(conn, make([]byte, frameHeaderBytes)); err != nil {
+				t.Fatalf("loop %d: %v", i, err)
+			}
+		}
+		s.lost() // all of its connections were replaced
 	})
 
 	t.Run("NamesItselfToAnotherVersion", func(t *testing.T) {

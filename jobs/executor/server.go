@@ -20,7 +20,8 @@ const (
 	helloTimeout = 5 * time.Second
 	// helloLimit bounds a hello in bytes; 16 for each epoch the daemon knows.
 	helloLimit = 1 << 20
-	// maxStrangers is how many connections may be about to say hello at once.
+	// maxStrangers is how many connections may be about to say hello at once,
+	// beside those of one daemon that greets every loop.
 	maxStrangers = 64
 )
 
@@ -125,7 +126,7 @@ func (d *door) close() {
 func (d *door) admit(conn *net.UnixConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed || len(d.strangers) >= maxStrangers {
+	if d.closed || len(d.strangers) >= maxStrangers+len(d.loops) {
 		_ = conn.Close()
 		return
 	}
