@@ -16,8 +16,8 @@ import (
 // the connection it happens to get.
 //
 // The busy timeouts are for locks held by another program; inside this one the
-// queue and the pools come first. Maintenance gives up soon, because while it
-// waits for readers it may hold the writer's lock.
+// queue and the pools come first. Maintenance has none and tries again later:
+// while it waited for a reader it would hold the writer's lock.
 var (
 	writerPragmas = url.Values{
 		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_foreign_keys": {"1"},
@@ -28,7 +28,7 @@ var (
 		"mode": {"ro"}, "_query_only": {"1"}, "_busy_timeout": {"5000"}, "_stmt_cache_size": {"128"},
 	}
 	maintenancePragmas = url.Values{
-		"mode": {"rw"}, "_synchronous": {"FULL"}, "_busy_timeout": {"50"},
+		"mode": {"rw"}, "_synchronous": {"FULL"}, "_busy_timeout": {"0"},
 	}
 )
 

@@ -100,11 +100,13 @@ func TestWriteAheadLog(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "heroproc.db")
 		d := dbtest.Open(t, db.Options{Path: path, Idle: time.Millisecond})
 		err := d.Read(t.Context(), func(ctx context.Context, q *db.Queries) error {
-			if _, err := q.ExecutorPositionList(ctx); err != nil { // the snapshot begins here
+			_, err := q.ExecutorPositionList(ctx) // the snapshot begins here
+			if err != nil {
 				return err
 			}
+			// Cuts are tried all the while. Each is turned away by this read, and
+			// none keeps the writer waiting for it.
 			fill(t, d, 256<<10)
-			// The last write is followed by a try, which this read turns away.
 			for tried := d.Stats().WAL.Checkpoints; d.Stats().WAL.Checkpoints < tried+2; {
 				runtime.Gosched()
 			}
