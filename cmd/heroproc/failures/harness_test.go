@@ -210,20 +210,6 @@ func (h *home) end() {
 	h.stop()
 }
 
-// cli runs a heroproc command on the home.
-func (h *home) cli(args ...string) (stdout, stderr string, code int) {
-	h.t.Helper()
-	cmd := exec.Command(binary, append([]string{"--home", h.dir}, args...)...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		h.t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
-}
-
 // script submits a run of one shell script.
 func (h *home) script(text string, change ...func(*spec.Job)) int64 {
 	h.t.Helper()
