@@ -27,18 +27,21 @@ func (c *cli) awaitRun(ctx context.Context, api *client.Client, id int64, asJSON
 }
 
 // stillRuns tells somebody who gives up waiting that the run does not.
-func stillRuns(err error, id int64) error {
+func (c *cli) stillRuns(err error, id int64) error {
 	if errors.Is(err, context.Canceled) {
-		return &interruptedError{id}
+		return &interruptedError{id, c.line("heroproc run cancel")}
 	}
 	return err
 }
 
 // interruptedError is a Ctrl-C while a run was waited for.
-type interruptedError struct{ id int64 }
+type interruptedError struct {
+	id     int64
+	cancel string
+}
 
 func (e *interruptedError) Error() string {
-	return fmt.Sprintf("run %d goes on; cancel it with: heroproc run cancel %[1]d", e.id)
+	return fmt.Sprintf("run %d goes on; cancel it with: %s %[1]d", e.id, e.cancel)
 }
 
 func (e *interruptedError) Unwrap() error { return context.Canceled }

@@ -36,7 +36,7 @@ func TestExitCode(t *testing.T) {
 		{"ShuttingDown", answer(rpc.CodeShuttingDown), 4},
 		{"Internal", answer(rpc.CodeInternal), 1},
 		{"WaitedTooLong", fmt.Errorf("%w: run 1", errWaitedTooLong), 124},
-		{"Interrupted", stillRuns(context.Canceled, 1), 130},
+		{"Interrupted", new(cli).stillRuns(context.Canceled, 1), 130},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

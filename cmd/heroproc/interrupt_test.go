@@ -43,7 +43,7 @@ func TestInterruptLeavesTheRunAlone(t *testing.T) {
 	if err := submit.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
 		t.Errorf("the exit: got %v", err)
 	}
-	if want := "heroproc: run 1 goes on; cancel it with: heroproc run cancel 1\n"; stderr.String() != want {
+	if want := "heroproc: run 1 goes on; cancel it with: heroproc --home " + home + " run cancel 1\n"; stderr.String() != want {
 		t.Errorf("the hint: got %q, want %q", stderr.String(), want)
 	}
 	shown, err := exec.Command("heroproc", "--home", home, "run", "show", "1").Output()

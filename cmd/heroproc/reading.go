@@ -13,7 +13,7 @@ import (
 // aboutID makes cmd a command about the one thing its argument names: it asks,
 // and prints the answer, as it is with --json.
 func aboutID[A any](
-	c *cli, cmd *cobra.Command, ask func(*client.Client, context.Context, int64) (A, error), print func(A) error,
+	c *cli, cmd *cobra.Command, ask func(*client.Client, context.Context, int64) (A, error), show func(A) error,
 ) *cobra.Command {
 	var asJSON bool
 	jsonFlag(cmd, &asJSON)
@@ -34,16 +34,16 @@ func aboutID[A any](
 		if asJSON {
 			return c.printJSON(answer)
 		}
-		return print(answer)
+		return show(answer)
 	}
 	return cmd
 }
 
 // aPage makes cmd a command that lists: newest first and by pages, each with its
-// rows in a table, or as it is with --json. print answers where the next page
+// rows in a table, or as it is with --json. show answers where the next page
 // begins, 0 after the last.
 func aPage[A any](
-	c *cli, cmd *cobra.Command, ask func(*client.Client, context.Context, rpc.ListParams) (A, error), print func(A) (next int64, err error),
+	c *cli, cmd *cobra.Command, ask func(*client.Client, context.Context, rpc.ListParams) (A, error), show func(A) (next int64, err error),
 ) *cobra.Command {
 	var page rpc.ListParams
 	var asJSON bool
@@ -63,9 +63,9 @@ func aPage[A any](
 		if asJSON {
 			return c.printJSON(answer)
 		}
-		next, err := print(answer)
+		next, err := show(answer)
 		if err == nil && next != 0 {
-			fmt.Fprintf(c.stderr, "there are more: %s --before %d\n", cmd.CommandPath(), next)
+			fmt.Fprintf(c.stderr, "there are more: %s --limit %d --before %d\n", c.line(cmd.CommandPath()), page.Limit, next)
 		}
 		return err
 	}

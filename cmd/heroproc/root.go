@@ -180,5 +180,13 @@ func (c *cli) client() (*client.Client, error) {
 	return client.New(home.Socket()), nil
 }
 
+// line is a command line to be copied: it names the home where this one did.
+func (c *cli) line(command string) string {
+	if c.homeFlag == "" {
+		return command
+	}
+	return "heroproc --home " + c.homeFlag + strings.TrimPrefix(command, "heroproc")
+}
+
 // home resolves where everything is.
 func (c *cli) home() (Home, error) { return ResolveHome(c.homeFlag, os.Getenv, os.Geteuid()) }

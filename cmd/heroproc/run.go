@@ -98,7 +98,7 @@ func (c *cli) runWaitCommand() *cobra.Command {
 			if errors.Is(err, errWaitedTooLong) {
 				return fmt.Errorf("%w: run %d is not final after %s; it goes on", errWaitedTooLong, id, timeout)
 			}
-			return stillRuns(err, id)
+			return c.stillRuns(err, id)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "wait no longer than this (default: until the end), and exit 124")

@@ -81,7 +81,7 @@ func (c *cli) submit(cmd *cobra.Command, args []string, s submission) error {
 	if err == nil && (s.wait || s.follow) {
 		err = c.awaitRun(cmd.Context(), api, submitted.ID, s.json)
 	}
-	return stillRuns(err, submitted.ID)
+	return c.stillRuns(err, submitted.ID)
 }
 
 // submittedRun makes a run of the flags, and of the command or the file.
