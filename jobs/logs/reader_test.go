@@ -101,6 +101,28 @@ func TestThePositionBeforeOwnSegmentsIsOne(t *testing.T) {
 	}
 }
 
+// TestWhatWasReadIsNotMissed reads on at the end of a log that has been removed
+// since.
+func TestWhatWasReadIsNotMissed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	o := b.writer.Open(1, 0, noon)
+	o.Write(Stdout, []byte("one\ntwo\n"), noon)
+	q := Query{Attempt: 1}
+	q.Place, _, _ = o.Close(noon)
+	b.flush()
+	lines := b.read(q)
+	if err := os.Remove(sharedPath(b.dir, 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if q.After = lines[1].Next; b.read(q) != nil {
+		t.Errorf("after the last line there is %v", b.read(q))
+	}
+	if q.After = lines[0].Next; said(b.read(q)) == nil {
+		t.Error("the removal of the last line is hidden")
+	}
+}
+
 // TestTailWithASegmentThatHasJustGone has a name in the listing that can no longer
 // be opened, as when a budget deletes a segment between the two.
 func TestTailWithASegmentThatHasJustGone(t *testing.T) {

@@ -228,7 +228,9 @@ func (s *scanner) outputBefore(to Cursor) (int64, error) {
 // end is the end of the log, after one more line if its end is missing.
 func (s *scanner) end() (Line, bool, error) {
 	inOwn := s.at.own && s.at != beforeOwn
-	segmentGone := s.records.file == nil && (inOwn || !s.at.own && s.route.place.Last != 0)
+	// Nothing is missed behind the known end of the shared part.
+	sharedLeft := !s.at.own && s.route.place.Last != 0 && s.at.offset < s.route.limit(s.at)
+	segmentGone := s.records.file == nil && (inOwn || sharedLeft)
 	ownGone := s.route.place.Own && !inOwn
 	if s.told || s.route.sharedOnly || !segmentGone && !ownGone {
 		return Line{}, false, nil
