@@ -39,7 +39,10 @@ start() {
 # holds its lock for as long as it lives.
 clean_up() {
   "$binary" shutdown 2>/dev/null || true
-  flock "$HEROPROC_HOME/executor.lock" true
+  flock -w 30 "$HEROPROC_HOME/executor.lock" true || {
+    echo "the executor (pid $(cat "$HEROPROC_HOME/executor.lock")) still runs on $HEROPROC_HOME" >&2
+    return
+  }
   rm -rf "$HEROPROC_HOME"
 }
 trap clean_up EXIT
