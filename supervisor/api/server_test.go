@@ -80,7 +80,7 @@ func TestSystem(t *testing.T) {
 		t.Errorf("system.info: %+v, %v", info, err)
 	}
 	stats, err := b.client.Stats(t.Context())
-	if err != nil || stats.Jobs.Started != 7 || stats.API.Calls != 2 || stats.API.Connections != 1 || stats.HeapBytes == 0 || stats.Goroutines == 0 {
+	if err != nil || stats.Jobs.Started != 7 || stats.API.Calls != 2 || stats.API.Connections != 1 || stats.HeapBytes == 0 || stats.Goroutines == 0 || stats.WAL.Pages != 9 {
 		t.Errorf("system.stats: %+v, %v", stats, err)
 	}
 	result, err := b.client.Shutdown(t.Context(), true)

@@ -85,7 +85,7 @@ func (f *fakeRuns) Stats() jobs.Stats { return jobs.Stats{Slots: 2, Started: 7} 
 
 type fakeDB struct{}
 
-func (fakeDB) Stats() db.Stats { return db.Stats{} }
+func (fakeDB) Stats() db.Stats { return db.Stats{WAL: db.WALStats{Pages: 9}} }
 
 // bench is a server that runs, and a client of it.
 type bench struct {

@@ -188,5 +188,12 @@ func viewStats(done jobs.Stats, base db.Stats) rpc.Stats {
 			WaitMeanUs: reads.WaitMean.Microseconds(),
 			WaitMaxUs:  reads.WaitMax.Microseconds(),
 		},
+		WAL: rpc.WALStats{
+			Pages:           base.WAL.Pages,
+			Backfilled:      base.WAL.Backfilled,
+			Checkpoints:     base.WAL.Checkpoints,
+			Failed:          base.WAL.Failed,
+			CheckpointMaxUs: base.WAL.CheckpointMax.Microseconds(),
+		},
 	}
 }

@@ -47,6 +47,7 @@ type Stats struct {
 	Jobs       JobStats    `json:"jobs"`
 	WriteQueue QueueStats  `json:"write_queue"`
 	Readers    ReaderStats `json:"readers"`
+	WAL        WALStats    `json:"wal"`
 	API        APIStats    `json:"api"`
 	Goroutines int         `json:"goroutines"`
 	HeapBytes  uint64      `json:"heap_bytes"`
@@ -101,4 +102,15 @@ type APIStats struct {
 	Calls  uint64 `json:"calls_total"`
 	Failed uint64 `json:"failed_total"`
 	Panics uint64 `json:"panics_total"`
+}
+
+// WALStats describes the database's write-ahead log, which is bounded by being
+// copied into the database file (a checkpoint) beside the writer.
+type WALStats struct {
+	// Pages are in the log, Backfilled of them in the database file already.
+	Pages           int64  `json:"pages"`
+	Backfilled      int64  `json:"backfilled"`
+	Checkpoints     uint64 `json:"checkpoints_total"`
+	Failed          uint64 `json:"failed_total"`
+	CheckpointMaxUs int64  `json:"checkpoint_max_us"`
 }
