@@ -132,7 +132,8 @@ func (l *loop) look(c *child) remains {
 		if err != nil {
 			l.log.Warn("cannot look into cgroup", "attempt", c.order.Attempt, "err", err)
 		}
-		r.any = populated
+		// What cannot be looked into is not known to be empty.
+		r.any = populated || err != nil
 		return r
 	}
 	var among []int
@@ -157,6 +158,9 @@ func (l *loop) look(c *child) remains {
 		mark.Leader = c.main.PID
 	}
 	r.processes, r.unsure = mark.Left(among)
+	if !c.main.adopted {
+		l.lookAtNewcomers(mark, among, &r)
+	}
 	r.unsure = slices.DeleteFunc(r.unsure, func(s process.Stat) bool {
 		return c.main.adopted || l.strangers[process.Identity{PID: s.PID, StartTicks: s.StartTicks}]
 	})
@@ -164,6 +168,33 @@ func (l *loop) look(c *child) remains {
 	r.any = len(r.processes) > 0
 	r.group = r.group && r.any
 	return r
+}
+
+// newcomerLooks bounds how often a look goes on to those who came meanwhile: one
+// who forks faster than that is found by the next look.
+const newcomerLooks = 8
+
+// lookAtNewcomers looks at the orphans that came to us while a look that found
+// nothing was under way: a process that was listed may have forked and ended
+// before its turn, and its child is then in no list that was read.
+func (l *loop) lookAtNewcomers(mark process.Mark, seen []int, r *remains) {
+	known := make(map[int]bool, len(seen))
+	for range newcomerLooks {
+		if len(seen) == 0 || len(r.processes) > 0 {
+			return
+		}
+		for _, pid := range seen {
+			known[pid] = true
+		}
+		now, err := l.orphans.PIDs()
+		if err != nil {
+			l.log.Warn("cannot list processes", "err", err)
+			return
+		}
+		seen = slices.DeleteFunc(now, func(pid int) bool { return known[pid] })
+		found, unsure := mark.Left(seen)
+		r.processes, r.unsure = append(r.processes, found...), append(r.unsure, unsure...)
+	}
 }
 
 // end sends SIGKILL to what was found.
