@@ -156,6 +156,11 @@ func (rec *recorder) running(ctx context.Context, tx *db.Tx, c *candidate, s *ex
 	})); err != nil {
 		return err
 	}
+	if c.startsItsRun() {
+		if err := rec.runStarted(ctx, tx, c, ms); err != nil {
+			return err
+		}
+	}
 	return rec.jobEvent(ctx, tx, move{c.runID, c.jobID, c.number, JobStarting, JobRunning, reason, ms})
 }
 

@@ -162,7 +162,7 @@ func (r *Runner) stop(ctx context.Context, leaveRunning bool) error {
 		select {
 		case <-r.dsp.drained:
 		case <-ctx.Done():
-			problem = fmt.Errorf("%d attempts are still running and are left to the executor: %w",
+			problem = fmt.Errorf("attempts still running and left to the executor: %d: %w",
 				r.dsp.counters.running.Load(), context.Cause(ctx))
 		}
 	}

@@ -186,6 +186,19 @@ func TestRunner(t *testing.T) {
 		}
 	})
 
+	t.Run("ARunSaysSinceWhenItRuns", func(t *testing.T) {
+		t.Parallel()
+		id := h.submitOne(t, single(spec.Action{Script: "echo up; exec sleep 1000"}))
+		h.awaitLine(t, id, "up")
+		if _, err := h.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		detail := h.finish(t, id)
+		if started := detail.Jobs[0].Attempts[0].StartedAt; detail.Run.StartedAt == nil || *detail.Run.StartedAt != *started {
+			t.Errorf("the run was started at %v, its attempt at %d", detail.Run.StartedAt, *started)
+		}
+	})
+
 	t.Run("TheTimeoutOfARunEndsAllOfIt", func(t *testing.T) {
 		t.Parallel()
 		detail := h.finish(t, h.submitOne(t, spec.Run{Timeout: spec.Duration(200 * time.Millisecond), Jobs: map[string]spec.Job{

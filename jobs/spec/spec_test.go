@@ -359,7 +359,7 @@ func TestValidateAccepts(t *testing.T) {
 		Jobs: map[string]spec.Job{"._-": {Action: spec.Action{
 			Script: strings.Repeat("x", spec.MaxArgument), Timeout: spec.MinDuration, Dir: "/" + strings.Repeat("d", 4094),
 			Env:   map[string]string{"odd name": strings.Repeat("x", spec.MaxArgument-len("odd name=")), "HEROPROC": "", "é": "ü"},
-			Retry: &spec.Retry{Attempts: spec.MaxAttempts, Backoff: 1e6, MaxBackoff: 1e6, Jitter: 1, OnExitCodes: []int{0, 255}},
+			Retry: &spec.Retry{Attempts: spec.MaxAttempts, Backoff: 1e6, MaxBackoff: 1e6, Jitter: 1, OnExitCodes: []int{1, 255}},
 			Stop:  &spec.Stop{Signal: "KILL", Timeout: spec.MinDuration},
 			Tags:  []string{"a:b/c=d@e+f"},
 		}}},

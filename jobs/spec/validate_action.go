@@ -184,8 +184,8 @@ func (c *checker) retry(at document.Path, r *Retry) {
 		c.report(at.Key("jitter"), fmt.Sprintf("must be from 0 to 1, got %v", r.Jitter))
 	}
 	for i, code := range r.OnExitCodes {
-		if code < 0 || code > 255 {
-			c.report(at.Key("on_exit_codes").Index(i), fmt.Sprintf("exit codes are from 0 to 255, got %d", code))
+		if code < 1 || code > 255 {
+			c.report(at.Key("on_exit_codes").Index(i), fmt.Sprintf("exit codes that fail are from 1 to 255, got %d", code))
 		}
 	}
 }
