@@ -40,7 +40,7 @@ code is the run's: 0, or that of its first failed job (its exit code, 128+signal
 		RunE: func(cmd *cobra.Command, args []string) error { return c.submit(cmd, args, s) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&s.file, "file", "f", "", "run file to submit; - reads one in YAML or JSON from standard input")
+	flags.StringVarP(&s.file, "file", "f", "", "run file to submit; - reads standard input")
 	flags.StringVar(&s.name, "name", "", "name of the run (default: that of its only job, or \"run\")")
 	flags.StringVar(&s.context, "context", "", "namespace of the run (default \"core\")")
 	flags.StringVar(&s.key, "key", "", "idempotency key: the same key answers the run that it made the first time")

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,8 +43,9 @@ func Open(path string) (*Document, error) {
 
 // Read reads a document that is called name, to its end. The extension of name
 // tells the format: .yaml, .yml, .json or .toml. A name without an extension, as
-// standard input has, leaves it to the text: JSON begins with a brace, all else
-// is YAML.
+// standard input has, leaves it to the first line that says something: JSON
+// begins with a brace, TOML with a table or a key and an equals sign, all else is
+// YAML.
 func Read(r io.Reader, name string) (*Document, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
 	if err != nil {
@@ -148,13 +150,30 @@ func format(name string, text []byte) (func([]byte) (Value, *Problem), *Problem)
 	case ".yaml", ".yml":
 		return parseYAML, nil
 	case "":
-		if bytes.HasPrefix(bytes.TrimLeft(text, "\uFEFF \t\r\n"), []byte("{")) {
-			return parseJSONFile, nil
-		}
-		return parseYAML, nil
+		return sniff(text), nil
 	default:
 		return nil, &Problem{Text: fmt.Sprintf("the extension %s names no known format; use .yaml, .yml, .toml or .json", clip(extension))}
 	}
+}
+
+// tomlLine is a line that begins a TOML document and no YAML mapping: a table,
+// or a key and an equals sign.
+var tomlLine = regexp.MustCompile(`^(\[|[A-Za-z0-9_."' -]+=)`)
+
+// sniff finds the parser by the first line that says something.
+func sniff(text []byte) func([]byte) (Value, *Problem) {
+	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\uFEFF"))) {
+		switch line = bytes.TrimSpace(line); {
+		case len(line) == 0 || line[0] == '#':
+		case line[0] == '{':
+			return parseJSONFile
+		case tomlLine.Match(line):
+			return parseTOML
+		default:
+			return parseYAML
+		}
+	}
+	return parseYAML
 }
 
 // checkText refuses what is no document in any format, before a parser is
