@@ -188,8 +188,8 @@ func TestRunner(t *testing.T) {
 
 	t.Run("ARunSaysSinceWhenItRuns", func(t *testing.T) {
 		t.Parallel()
-		id := h.submitOne(t, single(spec.Action{Script: "echo up; exec sleep 1000"}))
-		h.awaitLine(t, id, "up")
+		id := h.submitOne(t, single(spec.Action{Script: "echo ready; exec sleep 1000"}))
+		h.awaitLine(t, id, "ready")
 		if _, err := h.Cancel(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}

@@ -15,9 +15,9 @@ import (
 
 // written makes the log of attempt 1 with lines in shared and own segments, mixed
 // with those of another attempt.
-func (b *bench) written(budget int64) Place {
+func (b *bench) written() Place {
 	b.Helper()
-	o, other := b.writer.Open(1, budget, noon), b.writer.Open(11, 0, noon)
+	o, other := b.writer.Open(1, MinAttemptBudget, noon), b.writer.Open(11, 0, noon)
 	for i := range 100 {
 		chunk := numbered(i*100, 100, 40)
 		if i < 3 {
@@ -44,7 +44,7 @@ func TestTailIsTheEndOfTheLog(t *testing.T) {
 			t.Parallel()
 			b := setup(t, o)
 			// A small budget makes own segments small, and the log longer than it.
-			place := b.written(MinAttemptBudget)
+			place := b.written()
 			q := Query{Attempt: 1, Place: place}
 			all := b.read(q)
 			for n := 1; n < len(all)+10; n += 1 + n/7 {
@@ -67,7 +67,7 @@ func derived(l kept) bool { return l.Stream == Heroproc }
 func TestReadingGoesOnAfterAnyLine(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{OwnAfterBytes: 2000})
-	place := b.written(MinAttemptBudget)
+	place := b.written()
 	q := Query{Attempt: 1, Place: place}
 	all := b.read(q)
 	if len(said(all)) != 1 {
@@ -128,7 +128,7 @@ func TestWhatWasReadIsNotMissed(t *testing.T) {
 func TestTailWithASegmentThatHasJustGone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{OwnAfterBytes: 2000})
-	q := Query{Attempt: 1, Place: b.written(MinAttemptBudget)}
+	q := Query{Attempt: 1, Place: b.written()}
 	segments, err := route{dir: b.dir, attempt: 1}.own()
 	if err != nil || len(segments) < 3 {
 		t.Fatalf("segments %v, want at least three: %v", segments, err)
@@ -152,7 +152,7 @@ func TestTailWithASegmentThatHasJustGone(t *testing.T) {
 func TestAForeignPositionShowsNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{OwnAfterBytes: 2000})
-	q := Query{Attempt: 1, Place: b.written(MinAttemptBudget)}
+	q := Query{Attempt: 1, Place: b.written()}
 	all := b.read(q)
 	for _, q.After = range []Cursor{
 		{segment: 1},
