@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("HEROPROC_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("EXAMPLES", examples)
+			env.Vars = append(env.Vars, quickEnd)
 			p := &daemonProcess{dir: env.WorkDir, home: filepath.Join(env.WorkDir, "home")}
 			env.Values[daemonKey{}] = p
 			env.Defer(func() {
@@ -63,6 +64,10 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
 }
+
+// quickEnd is for the environment of processes under test: the race detector
+// makes each of them rest for a second at its end.
+const quickEnd = "GORACE=atexit_sleep_ms=0"
 
 // daemonKey finds the daemon of a script among the script's values.
 type daemonKey struct{}
@@ -126,7 +131,7 @@ func (p *daemonProcess) startWith(log io.Writer, args []string) error {
 	}
 	p.cmd = exec.Command(binary, append([]string{"daemon"}, args...)...)
 	p.cmd.Dir = p.dir
-	p.cmd.Env = append(os.Environ(), "HEROPROC_HOME="+p.home, "HEROPROC_SOCKET=")
+	p.cmd.Env = append(os.Environ(), "HEROPROC_HOME="+p.home, "HEROPROC_SOCKET=", quickEnd)
 	p.cmd.Stderr = log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

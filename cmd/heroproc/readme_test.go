@@ -97,7 +97,7 @@ func TestReadmeTour(t *testing.T) {
 			line, want, _ := strings.Cut(step, "\n")
 			cmd := exec.Command("/bin/sh", "-c", line)
 			cmd.Dir = "../.."
-			cmd.Env = append(os.Environ(), "HEROPROC_HOME="+home, "HEROPROC_SOCKET=")
+			cmd.Env = append(os.Environ(), "HEROPROC_HOME="+home, "HEROPROC_SOCKET=", quickEnd)
 			got, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Errorf("%s: %v\n%s", line, err, got)
