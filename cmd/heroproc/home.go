@@ -3,11 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -102,47 +99,4 @@ func (h Home) Prepare() error {
 		return fmt.Errorf("cannot use the home directory: %s is not writable: %w", h.Path, err)
 	}
 	return nil
-}
-
-// Lock makes this process the one daemon of the home, until it ends or closes
-// what is answered. The error names the daemon that is there already.
-func (h Home) Lock() (io.Closer, error) {
-	file, err := os.OpenFile(h.lockFile(), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock the home directory: %w", err)
-	}
-	if err := h.lock(file); err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
-}
-
-func (h Home) lock(file *os.File) error {
-	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("a daemon runs on %s already%s; stop it with: heroproc --home %[1]s shutdown", h.Path, holder(file))
-	}
-	if err != nil {
-		return fmt.Errorf("cannot lock %s: %w", file.Name(), err)
-	}
-	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
-	if err := file.Truncate(0); err != nil {
-		return fmt.Errorf("cannot write %s: %w", file.Name(), err)
-	}
-	if _, err := file.WriteAt(pid, 0); err != nil {
-		return fmt.Errorf("cannot write %s: %w", file.Name(), err)
-	}
-	return nil
-}
-
-// holder names the process that holds the lock. It may have taken the lock and
-// not yet written its pid: then it goes unnamed.
-func holder(file *os.File) string {
-	text, err := io.ReadAll(io.LimitReader(file, 32))
-	pid, parseErr := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || parseErr != nil {
-		return ""
-	}
-	return fmt.Sprintf(" (pid %d)", pid)
 }

@@ -1,6 +1,8 @@
 package failures
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -16,26 +18,66 @@ import (
 )
 
 // Row 10: of several daemons started at once on one home exactly one lives, and
-// the others say which.
+// each of the others names it, also where a killed daemon has left its traces.
 func TestFailure10_TwoDaemons(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
-	for range 10 * scale {
-		h.start()
-		pid := strconv.Itoa(h.daemon.Process.Pid)
-		var others sync.WaitGroup
-		for range 5 {
-			others.Go(func() {
-				out, err := exec.Command(binary, "daemon", "--home", h.dir).CombinedOutput()
-				if err == nil || !strings.Contains(string(out), pid) {
-					t.Errorf("the second daemon said %q (%v), which does not name pid %s", out, err, pid)
-				}
-			})
+	for range 20 * scale {
+		winner, refusals := h.race(6)
+		for _, refusal := range refusals {
+			if !strings.Contains(refusal, "(pid "+strconv.Itoa(winner)+")") {
+				t.Errorf("a second daemon said %q, which does not name pid %d", refusal, winner)
+			}
 		}
-		others.Wait()
 		h.wait(h.script("exit 0"))
-		h.stop()
+		h.kill()
 	}
+}
+
+// race starts several daemons at once, and answers the pid of the one that lives
+// and what the others said.
+func (h *home) race(n int) (winner int, refusals []string) {
+	h.t.Helper()
+	type racer struct {
+		cmd  *exec.Cmd
+		said *bytes.Buffer
+		line string
+	}
+	racers := make([]racer, n)
+	var reading sync.WaitGroup
+	for i := range racers {
+		r := &racers[i]
+		r.said = new(bytes.Buffer)
+		r.cmd = exec.Command(binary, "daemon", "--home", h.dir)
+		r.cmd.Stderr = r.said
+		out, err := r.cmd.StdoutPipe()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if err := r.cmd.Start(); err != nil {
+			h.t.Fatal(err)
+		}
+		// Either it says that it is ready, or it ends.
+		reading.Go(func() { r.line, _ = bufio.NewReader(out).ReadString('\n') })
+	}
+	reading.Wait()
+	for _, r := range racers {
+		if strings.Contains(r.line, "is ready") {
+			if h.daemon != nil {
+				h.t.Errorf("pid %d and pid %d both live on one home", h.daemon.Process.Pid, r.cmd.Process.Pid)
+			}
+			h.daemon = r.cmd
+			continue
+		}
+		if err := r.cmd.Wait(); err == nil || r.cmd.ProcessState.ExitCode() != 1 {
+			h.t.Errorf("a second daemon ended with %v", err)
+		}
+		refusals = append(refusals, r.said.String())
+	}
+	if h.daemon == nil {
+		h.t.Fatalf("none of the daemons lives: %q", refusals)
+	}
+	return h.daemon.Process.Pid, refusals
 }
 
 // Row 30: a timeout is kept while no daemon lives.
